@@ -1,0 +1,52 @@
+# The commands a person runs are the commands CI runs. Each makes its own environment in .venv if there is none.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+OUT ?= runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types docs labs bench clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed ## Train three objectives on Fashion-MNIST, compare them, write one report.
+	$(BIN)/python -m likewise.demo --out $(OUT)
+
+test: $(VENV)/.installed-dev ## Run all tests.
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## Check style and format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## Check types, strictly.
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs ## Build the documentation into site/, strictly.
+	$(BIN)/mkdocs build --strict --quiet
+
+labs: $(VENV)/.installed-dev ## Run all labs at the smallest budget.
+	for lab in labs/[0-9]*.py; do LIKEWISE_BUDGET=smoke $(BIN)/python $$lab || exit 1; done
+
+bench: $(VENV)/.installed-benchmarks ## Run the benchmarks; takes about an hour on two cores.
+	for bench in benchmarks/[a-z]*.py; do $(BIN)/python $$bench || exit 1; done
+
+clean: ## Remove the environment and what was built.
+	rm -rf $(VENV) build dist site
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1). Expected Python 3.11 or later. Name one: make PYTHON=python3.12 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (some minutes the first time)"
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-%: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV), with what $* needs"
+	$(PIP_INSTALL) -e '.[$*]'
+	@touch $@ $(VENV)/.installed
