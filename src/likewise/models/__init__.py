@@ -1,0 +1,23 @@
+"""Encoders, the embedding model around them, and models on disk."""
+
+from likewise.models._options import Encoder, EncoderOptions, encoder_names, find_encoder
+from likewise.models.embedding_model import EmbeddingModel, InputSpec, Normalize
+from likewise.models.siamese_cnn import SiameseCNN, SiameseCNNOptions
+from likewise.models.small_cnn import SmallCNN, SmallCNNOptions
+from likewise.models.storage import load_model, save_model
+
+__all__ = [
+    "EmbeddingModel",
+    "Encoder",
+    "EncoderOptions",
+    "InputSpec",
+    "Normalize",
+    "SiameseCNN",
+    "SiameseCNNOptions",
+    "SmallCNN",
+    "SmallCNNOptions",
+    "encoder_names",
+    "find_encoder",
+    "load_model",
+    "save_model",
+]

@@ -1,0 +1,72 @@
+"""What the options of an encoder are: a frozen, checked record whose ``name`` says which encoder it builds.
+
+An encoder is found by the record that describes it: a new file in this room that defines a subclass of
+``EncoderOptions`` is known to the recipes, the command line and the contract tests without another line anywhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from likewise.errors import ModelError
+
+__all__ = ["Encoder", "EncoderOptions", "encoder_names", "find_encoder"]
+
+
+class Encoder(nn.Module):
+    """Images to features: (N, C, H, W) float to (N, ``out_features``) float."""
+
+    out_features: int
+
+
+class EncoderOptions(BaseModel):
+    """Options of one encoder; ``build`` makes it for images of a given shape."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    known: ClassVar[dict[str, type[EncoderOptions]]] = {}
+    #: Images of a whole run from which ``torch.compile`` earns its own time back on a CPU; ``None``: never.
+    compile_pays_from: ClassVar[int | None] = None
+    name: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        EncoderOptions.known[cls.model_fields["name"].default] = cls
+
+    @abstractmethod
+    def build(self, in_channels: int, image_size: tuple[int, int]) -> Encoder:
+        """Build the encoder with fresh weights from torch's global random state.
+
+        Args:
+            in_channels: 1 for grey, 3 for colour.
+            image_size: (height, width) in pixels.
+        """
+        raise NotImplementedError
+
+
+def encoder_names() -> tuple[str, ...]:
+    """Names of all encoders in this room, sorted."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"likewise.models.{module.name}")
+    return tuple(sorted(EncoderOptions.known))
+
+
+def find_encoder(name: str) -> type[EncoderOptions]:
+    """Options class of the encoder called ``name``.
+
+    Raises:
+        ModelError: no encoder has that name.
+    """
+    names = encoder_names()
+    if name not in names:
+        raise ModelError(
+            f"Encoder {name!r} is not known.", expected=f"Known: {', '.join(names)}.", advice="Use one of these names."
+        )
+    return EncoderOptions.known[name]

@@ -1,0 +1,251 @@
+"""An embedding model: preprocessing, an encoder, an embedding layer, and the class scores where it was trained with any.
+
+Everything that turns a stored image into its embedding lives in the module, the normalisation constants included, so
+that a model folder is complete: no preprocessing has to be remembered beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from likewise.errors import ModelError
+from likewise.models._options import EncoderOptions
+
+__all__ = ["EmbeddingModel", "InputSpec", "Normalize", "batches_of"]
+
+Normalize = Literal["never", "output", "always"]
+Images = Tensor | NDArray[np.generic] | Sequence[Image.Image]
+
+
+class InputSpec(BaseModel):
+    """What images a model takes: channels, size in pixels, and the mean and deviation of its training images in 0..1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: int
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def measure(cls, images: Tensor) -> InputSpec:
+        """Shape of ``images`` (N, C, H, W) uint8 with the mean and deviation of each channel.
+
+        The deviation of a constant channel is taken as 1, so that it normalises to zero.
+        """
+        _, channels, height, width = images.shape
+        counts = torch.stack([torch.bincount(images[:, c].flatten(), minlength=256) for c in range(channels)]).double()
+        levels = torch.arange(256, dtype=torch.float64) / 255
+        share = counts / counts.sum(dim=1, keepdim=True)
+        mean = share @ levels
+        variance = (share * (levels - mean[:, None]) ** 2).sum(dim=1)
+        std = torch.where(variance > 0, variance.sqrt(), torch.ones_like(variance))
+        return cls(channels=channels, height=height, width=width, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+
+class EmbeddingModel(nn.Module):
+    """Images to embeddings (N, D), with optional class scores on top.
+
+    Args:
+        encoder: options of the encoder (``SmallCNNOptions()``, ``SiameseCNNOptions()`` …).
+        input: what images it takes.
+        embedding_dim: D, at least 1; 2 gives embeddings that can be drawn as they are.
+        normalize: whether embeddings are divided by their Euclidean norm: ``never``; ``output``, where ``embed`` does but the
+            objective sees them as they are; ``always``, where the objective sees them so too.
+        batch_norm: normalise each dimension of the embedding over the batch (no bias in the embedding layer then).
+        class_names: names of the classes, in order of their labels; empty without labels.
+        class_scores: ``"linear"`` puts a linear layer from the embedding to one score a class, ``"embedding"`` takes the
+            embedding itself as the scores (then D must be the number of classes), ``None`` has no scores.
+
+    Raises:
+        ModelError: an option does not fit the others.
+
+    Example:
+        >>> from likewise.models import EmbeddingModel, InputSpec, SiameseCNNOptions
+        >>> spec = InputSpec(channels=1, height=28, width=28, mean=(0.3,), std=(0.3,))
+        >>> model = EmbeddingModel(SiameseCNNOptions(), spec, embedding_dim=10)
+        >>> model.embed(torch.zeros(3, 1, 28, 28, dtype=torch.uint8)).shape
+        (3, 10)
+        >>> sum(parameter.numel() for parameter in model.parameters())
+        7343
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        encoder: EncoderOptions,
+        input: InputSpec,
+        *,
+        embedding_dim: int,
+        normalize: Normalize = "never",
+        batch_norm: bool = False,
+        class_names: Sequence[str] = (),
+        class_scores: str | None = None,
+    ) -> None:
+        super().__init__()
+        if embedding_dim < 1:
+            raise ModelError(f"embedding_dim is {embedding_dim}.", expected="Expected 1 or more.")
+        if class_scores == "embedding" and embedding_dim != len(class_names):
+            raise ModelError(
+                f"The embedding is to be the class scores, but embedding_dim is {embedding_dim} and there are "
+                f"{len(class_names)} classes.",
+                expected="Both must be equal.",
+                advice=f"Set embedding_dim={len(class_names)}, or objective.class_scores=linear.",
+            )
+        self.encoder_options = encoder
+        self.input = input
+        self.embedding_dim = embedding_dim
+        self.normalize = normalize
+        self.batch_norm = batch_norm
+        self.class_names = tuple(class_names)
+        self.class_scores = class_scores
+        self.encoder = encoder.build(input.channels, (input.height, input.width))
+        self.embedding = nn.Sequential(nn.Linear(self.encoder.out_features, embedding_dim, bias=not batch_norm))
+        if batch_norm:
+            self.embedding.append(nn.BatchNorm1d(embedding_dim))
+        self.classifier: nn.Module | None = None
+        if class_scores == "linear":
+            self.classifier = nn.Linear(embedding_dim, len(self.class_names))
+        elif class_scores == "embedding":
+            self.classifier = nn.Identity()
+        shape = (1, input.channels, 1, 1)
+        self.register_buffer("mean", torch.tensor(input.mean).view(shape) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(input.std).view(shape) * 255, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings of a batch, as the objective sees them.
+
+        Args:
+            images: (N, C, H, W), uint8 or float, in 0 … 255.
+
+        Returns:
+            (N, D) float; of norm 1 where ``normalize`` is ``always``.
+        """
+        pixels = ((images.to(self.mean.dtype) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        embeddings: Tensor = self.embedding(self.encoder(pixels))
+        return F.normalize(embeddings) if self.normalize == "always" else embeddings
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """Class scores (N, K) of embeddings (N, D) as ``forward`` gives them.
+
+        Raises:
+            ModelError: the model was trained without class scores.
+        """
+        if self.classifier is None:
+            raise ModelError(
+                "This model has no class scores.",
+                expected="Only objectives that train a classifier give them.",
+                advice="Use k-nearest neighbours or a linear probe on the embeddings.",
+            )
+        scores: Tensor = self.classifier(embeddings)
+        return scores
+
+    @torch.inference_mode()
+    def embed(
+        self, images: Images, *, batch_size: int = 512, progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Embed images of any number in batches, in evaluation mode.
+
+        Args:
+            images: (N, C, H, W) or (N, H, W) uint8 or float in 0 … 255, as a tensor or an array, or a list of Pillow
+                images. Another size is resized (shorter side, centre crop); grey is repeated to colour, colour is
+                turned to grey (ITU-R 601 luma), where the model needs it.
+            batch_size: images at a time.
+            progress: called with the number of images embedded so far.
+
+        Returns:
+            (N, D) float32.
+
+        Raises:
+            ModelError: the images have another shape or values that are not finite.
+        """
+        batches = (self._prepare(batch) for batch in batches_of(images, batch_size))
+        return self.embed_batches(batches, progress=progress)[0]
+
+    @torch.inference_mode()
+    def embed_batches(
+        self, batches: Iterable[Tensor], *, progress: Callable[[int], None] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Embed batches (B, C, H, W) that already have the model's shape; see ``embed``.
+
+        Returns:
+            Embeddings (N, D) float32, and class scores (N, K) float32 where the model has any.
+        """
+        training = self.training
+        self.eval()
+        parts: list[NDArray[np.float32]] = []
+        scores: list[NDArray[np.float32]] = []
+        done = 0
+        try:
+            for batch in batches:
+                raw = self(batch.to(self.mean.device))
+                if self.classifier is not None:
+                    scores.append(self.classifier(raw).float().cpu().numpy())
+                embeddings = (raw if self.normalize == "never" else F.normalize(raw)).float().cpu().numpy()
+                if not np.isfinite(embeddings).all():
+                    raise ModelError(
+                        f"The embeddings of images {done} to {done + len(batch) - 1} are not finite.",
+                        expected="Every embedding must be finite.",
+                        advice="The images or the weights hold NaN or infinity: check both.",
+                    )
+                parts.append(embeddings)
+                done += len(batch)
+                if progress:
+                    progress(done)
+        finally:
+            self.train(training)
+        embedded = np.concatenate(parts) if parts else np.empty((0, self.embedding_dim), np.float32)
+        return embedded, np.concatenate(scores) if scores else None
+
+    def _prepare(self, batch: Tensor) -> Tensor:
+        spec = self.input
+        if batch.shape[1] != spec.channels:
+            if {batch.shape[1], spec.channels} != {1, 3}:
+                raise ModelError(
+                    f"Images have {batch.shape[1]} channels.", expected=f"The model takes {spec.channels}, 1 and 3 mix."
+                )
+            if spec.channels == 3:
+                batch = batch.expand(-1, 3, -1, -1)
+            else:
+                luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+                batch = (batch.float() * luma).sum(dim=1, keepdim=True)
+        height, width = batch.shape[2:]
+        if (height, width) != (spec.height, spec.width):
+            scale = max(spec.height / height, spec.width / width)
+            size = (max(spec.height, round(height * scale)), max(spec.width, round(width * scale)))
+            batch = F.interpolate(batch.float(), size=size, mode="bilinear", antialias=True, align_corners=False)
+            top, left = (size[0] - spec.height) // 2, (size[1] - spec.width) // 2
+            batch = batch[:, :, top : top + spec.height, left : left + spec.width]
+        return batch
+
+
+def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:
+    """Cut images as ``EmbeddingModel.embed`` takes them into (B, C, H, W) tensors of one size each."""
+    if isinstance(images, (Tensor, np.ndarray)):
+        tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+        if tensor.ndim == 3:
+            tensor = tensor.unsqueeze(1)
+        if tensor.ndim != 4:
+            raise ModelError(
+                f"Images have shape {tuple(tensor.shape)}.",
+                expected="Expected (N, C, H, W) or (N, H, W), values 0 to 255.",
+                advice="Move the channels before height and width, and add a batch axis for one image.",
+            )
+        yield from tensor.split(batch_size)
+        return
+    for image in images:
+        array = np.asarray(image.convert("L" if image.mode in ("1", "L", "I", "F") else "RGB"))
+        tensor = torch.from_numpy(array.copy())
+        yield (tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)).unsqueeze(0)

@@ -1,0 +1,66 @@
+"""``small_cnn``: made for two cores.
+
+The first convolution already halves the resolution, and each of the two that follow is pooled before it is normalised, so
+that most of the arithmetic happens on few, wide positions, where a processor is good at it, and the layers that are bound by
+memory (normalisation, activation) see a quarter of the numbers. ``benchmarks/fashion_encoders.py`` measures what it reaches.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from likewise.models._options import Encoder, EncoderOptions
+
+__all__ = ["SmallCNN", "SmallCNNOptions"]
+
+
+class SmallCNN(Encoder):
+    """A 4×4 convolution of stride 2, then 3×3 convolutions, each pooled by 2, and a 3×3 grid of features at the end.
+
+    Args:
+        in_channels: channels of the images.
+        widths: channels after each convolution.
+    """
+
+    def __init__(self, in_channels: int = 1, widths: tuple[int, ...] = (16, 32, 64)) -> None:
+        super().__init__()
+        first, *rest = widths
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, first, 4, 2, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU()
+        )
+        self.body = nn.Sequential()
+        for inputs, outputs in zip(widths, rest, strict=False):
+            self.body.extend(
+                (
+                    nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+                    nn.MaxPool2d(2, ceil_mode=True),
+                    nn.BatchNorm2d(outputs),
+                    nn.ReLU(),
+                )
+            )
+        self.pool = nn.AdaptiveMaxPool2d(3)
+        self.out_features = widths[-1] * 9
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) float to (N, 9 · widths[-1]) float."""
+        features: Tensor = self.pool(self.body(self.stem(images))).flatten(1)
+        return features
+
+
+class SmallCNNOptions(EncoderOptions):
+    """Our small CNN.
+
+    Attributes:
+        widths: channels after each convolution; the first works at half the resolution of the image, every further one
+            at half of the one before.
+    """
+
+    name: Literal["small_cnn"] = "small_cnn"
+    widths: tuple[int, ...] = Field(default=(16, 32, 64), min_length=1)
+
+    def build(self, in_channels: int, image_size: tuple[int, int]) -> SmallCNN:
+        """Build the network; see ``SmallCNN``."""
+        return SmallCNN(in_channels, self.widths)

@@ -1,0 +1,58 @@
+"""Contract of every encoder: any channels, odd sizes, one image, features of the size it names."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from likewise.errors import ModelError
+from likewise.models import EmbeddingModel, InputSpec, SiameseCNNOptions, encoder_names, find_encoder
+
+
+def spec(channels: int, height: int, width: int) -> InputSpec:
+    return InputSpec(channels=channels, height=height, width=width, mean=(0.5,) * channels, std=(0.25,) * channels)
+
+
+@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize(
+    ("channels", "height", "width"), [(1, 28, 28), (3, 32, 32), (3, 17, 23), (1, 8, 8), (3, 96, 96)]
+)
+def test_features_have_the_size_the_encoder_names(name: str, channels: int, height: int, width: int) -> None:
+    encoder = find_encoder(name)().build(channels, (height, width))  # type: ignore[call-arg]
+    features = encoder(torch.rand(2, channels, height, width))
+    assert features.shape == (2, encoder.out_features)
+    assert torch.isfinite(features).all()
+
+
+@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize("normalize", ["never", "always"])
+def test_gradients_reach_every_parameter(name: str, normalize: str) -> None:
+    torch.manual_seed(0)
+    model = EmbeddingModel(find_encoder(name)(), spec(1, 16, 16), embedding_dim=5, normalize=normalize)  # type: ignore[call-arg]
+    images = torch.randint(0, 256, (8, 1, 16, 16), dtype=torch.uint8)
+    model(images).pow(3).sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", encoder_names())
+def test_an_embedding_does_not_depend_on_its_batch(name: str) -> None:
+    torch.manual_seed(0)
+    model = EmbeddingModel(find_encoder(name)(), spec(3, 20, 20), embedding_dim=4)  # type: ignore[call-arg]
+    images = torch.randint(0, 256, (7, 3, 20, 20), dtype=torch.uint8)
+    together, apart = model.embed(images), model.embed(images, batch_size=1)
+    torch.testing.assert_close(torch.from_numpy(together), torch.from_numpy(apart), rtol=1e-4, atol=1e-5)
+
+
+def test_siamese_cnn_is_the_course_sheets_network() -> None:
+    model = EmbeddingModel(SiameseCNNOptions(), spec(1, 28, 28), embedding_dim=10)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 7343
+    kinds = [type(layer).__name__ for layer in model.encoder.features]
+    block = ["Conv2d", "ReLU", "BatchNorm2d"]
+    assert kinds == [*block, *block, "MaxPool2d", *block, *block, "MaxPool2d", "Conv2d", "ReLU"]
+
+
+def test_an_unknown_encoder_and_images_that_are_too_small_are_named() -> None:
+    with pytest.raises(ModelError, match=r"'resnet' is not known\. Known: siamese_cnn, small_cnn"):
+        find_encoder("resnet")
+    with pytest.raises(ModelError, match=r"3×3.*at least 4×4"):
+        SiameseCNNOptions().build(1, (3, 3))
