@@ -1,0 +1,120 @@
+"""What an objective is: which images stand together in a batch, and the loss of that batch.
+
+An objective is one file in this room with two classes: its options (a checked record with a ``name``) and the
+``Objective`` that they build. Recipes, command line and contract tests find it by that name.
+
+Batches are drawn for a whole epoch at once by index arithmetic on the labels, from a generator seeded with the run's
+seed and the epoch; so the position inside an epoch is one number, and a resumed run draws the same batches.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from likewise.data.samplers import shuffled_batches
+from likewise.errors import RecipeError
+from likewise.models import EmbeddingModel
+
+__all__ = ["Batch", "Objective", "ObjectiveOptions", "find_objective", "objective_names"]
+
+
+class Batch(NamedTuple):
+    """One training batch, as positions in a data set.
+
+    ``indices`` (M,) are the images to load; ``labels`` (M,) their labels; ``different`` (M/2,) is set where the images
+    are pairs, first all the first images, then all the second ones: 1 for a pair of different classes, 0 for the same.
+    """
+
+    indices: Tensor
+    labels: Tensor
+    different: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Labels and pair labels on ``device``; the indices stay where they are."""
+        different = None if self.different is None else self.different.to(device)
+        return Batch(self.indices, self.labels.to(device), different)
+
+
+class Objective(nn.Module):
+    """Loss of a batch under a model, and how its batches are drawn.
+
+    Args:
+        model: the embedding model that is trained.
+    """
+
+    def __init__(self, model: EmbeddingModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def epoch(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Batches of one epoch over a data set with these labels (N,): by default a shuffle.
+
+        The incomplete last batch is left out where there is a full one before it: each epoch leaves out other images.
+        """
+        for indices in shuffled_batches(len(labels), batch_size, generator, drop_last=len(labels) >= batch_size):
+            yield Batch(indices, labels[indices])
+
+    @abstractmethod
+    def forward(self, images: Tensor, batch: Batch) -> Tensor:
+        """Scalar loss of ``images`` (M, C, H, W), which are those that ``batch`` names."""
+        raise NotImplementedError
+
+
+class ObjectiveOptions(BaseModel):
+    """Options of one objective."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    known: ClassVar[dict[str, type[ObjectiveOptions]]] = {}
+    name: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        ObjectiveOptions.known[cls.model_fields["name"].default] = cls
+
+    @property
+    def scores(self) -> Literal["linear", "embedding"] | None:
+        """Which class scores the model must have for this objective."""
+        return None
+
+    @property
+    def draws_pairs(self) -> bool:
+        """Whether a batch holds twice ``batch_size`` images, as pairs."""
+        return False
+
+    @abstractmethod
+    def build(self, model: EmbeddingModel) -> Objective:
+        """The objective with these options, training ``model``."""
+        raise NotImplementedError
+
+
+def objective_names() -> tuple[str, ...]:
+    """Names of all objectives in this room, sorted."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"likewise.objectives.{module.name}")
+    return tuple(sorted(ObjectiveOptions.known))
+
+
+def find_objective(name: str) -> type[ObjectiveOptions]:
+    """Options class of the objective called ``name``.
+
+    Raises:
+        RecipeError: no objective has that name.
+    """
+    names = objective_names()
+    if name not in names:
+        raise RecipeError(
+            f"Objective {name!r} is not known.",
+            expected=f"Known: {', '.join(names)}.",
+            advice="Use one of these names as objective.name.",
+        )
+    return ObjectiveOptions.known[name]

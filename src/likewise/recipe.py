@@ -1,0 +1,254 @@
+"""What a run is: one frozen, validated record, from the source of the data to the number of points in the picture.
+
+A recipe is data. It is written to ``recipe.yaml`` in the run folder with every default resolved, and that file trains
+the same run again. Shipped recipes are functions in ``likewise.recipes`` that return one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
+
+from likewise.errors import RecipeError
+from likewise.models import EncoderOptions, Normalize, find_encoder
+from likewise.objectives import ObjectiveOptions, find_objective
+
+__all__ = ["Budget", "DataOptions", "EvaluationOptions", "Recipe", "TrainingOptions"]
+
+Budget = Literal["smoke", "laptop", "paper"]
+Count = int | float
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataOptions(_Options):
+    """Where the images come from and how they are split.
+
+    Attributes:
+        source: a name (``fashion-mnist``), a path, or a hub id; see ``likewise data SOURCE``.
+        validation: images (int) or share (float below 1) of train that selection may look at, drawn by seed.
+        train_size: images (int) or share (float) of what remains to train on; ``None`` is all. Smaller subsets are
+            contained in larger ones.
+        image_size: side in pixels that images are resized to; ``None`` keeps them where they all have one size.
+        on_bad_image: ``stop`` at an unreadable image, or ``skip`` it and list it in the report.
+        memory_limit: bytes of decoded images that may lie in memory; larger sets are streamed. ``None`` is half of RAM.
+    """
+
+    source: str
+    validation: Count = Field(default=5000, gt=0)
+    train_size: Count | None = Field(default=None, gt=0)
+    image_size: int | None = Field(default=None, ge=4)
+    on_bad_image: Literal["stop", "skip"] = "stop"
+    memory_limit: int | None = Field(default=None, gt=0)
+
+
+class TrainingOptions(_Options):
+    """The loop.
+
+    Attributes:
+        epochs: passes over the training images.
+        min_steps: at least so many steps: small training sets get more epochs.
+        batch_size: images a step (pairs a step for objectives that draw pairs).
+        optimizer: ``adamw`` (Adam where ``weight_decay`` is 0), ``sgd`` with Nesterov momentum, or ``lars``.
+        learning_rate: highest learning rate of the schedule.
+        weight_decay: decoupled for AdamW; biases and normalisation layers are left out of it.
+        momentum: of SGD and LARS.
+        beta2: decay of AdamW's squared gradients.
+        schedule: ``constant``, ``cosine`` (to zero after the warm-up) or ``one_cycle`` (up for the warm-up, then straight
+            down to zero).
+        warmup: share of all steps over which the learning rate rises from zero.
+        gradient_clip: largest Euclidean norm of the gradient; ``None`` does not clip.
+        flip: mirror each training image left to right with probability ½.
+        shift: move each training image by up to so many pixels in both directions, edges reflected.
+        precision: as in Lightning Fabric; ``auto`` is ``bf16-mixed`` where the processor or GPU computes it in hardware.
+        accelerator: as in Lightning Fabric: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        compile: ``torch.compile`` the encoder; ``auto`` does where the run is long enough to earn it back.
+        checkpoint_every: epochs between checkpoints.
+        tensorboard: write TensorBoard events to ``tensorboard/`` in the run folder (``pip install likewise[tensorboard]``).
+    """
+
+    epochs: int = Field(default=10, ge=1)
+    min_steps: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=256, ge=2)
+    optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, gt=0, lt=1)
+    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
+    warmup: float = Field(default=0.2, ge=0, lt=1)
+    gradient_clip: float | None = Field(default=None, gt=0)
+    flip: bool = False
+    shift: int = Field(default=0, ge=0)
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true"] = "auto"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    compile: Literal["auto", "always", "never"] = "auto"
+    checkpoint_every: int = Field(default=1, ge=1)
+    tensorboard: bool = False
+
+
+class EvaluationOptions(_Options):
+    """What is measured and drawn.
+
+    Attributes:
+        projection: how embeddings of more than two dimensions are brought to two for the picture.
+        projection_points: test images in the picture, at most.
+        monitor: images of train and of validation whose embeddings are looked at after each epoch (collapse, 1-NN).
+    """
+
+    projection: Literal["tsne", "umap", "pca"] = "tsne"
+    projection_points: int = Field(default=3000, ge=10)
+    monitor: int = Field(default=2000, ge=16)
+
+
+def _named(find: Any) -> BeforeValidator:
+    def resolve(value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"name": value}
+        if isinstance(value, Mapping):
+            try:
+                return find(str(value.get("name"))).model_validate(dict(value))
+            except ValidationError:
+                raise
+            except Exception as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    return BeforeValidator(resolve)
+
+
+class Recipe(_Options):
+    """One run, complete.
+
+    Attributes:
+        name: of the recipe and, by default, of the run folder.
+        title: one line for tables and reports.
+        description: a paragraph for the report.
+        budget: what the recipe was resolved for.
+        seed: of the validation split, the weights, the order of the images and their augmentation.
+        data: source and splits.
+        encoder: the network from images to features.
+        embedding_dim: dimensions of the embedding.
+        normalize: whether embeddings are divided by their norm: ``never``, only in the ``output``, or ``always``.
+        batch_norm: normalise each dimension of the embedding over the batch.
+        objective: the loss and how its batches are drawn.
+        training: the loop.
+        evaluation: what is measured and drawn.
+
+    Example:
+        >>> from likewise import Recipe
+        >>> recipe = Recipe(name="mine", data={"source": "digits"}, objective="cross_entropy")
+        >>> recipe.with_overrides({"epochs": 3, "objective.label_smoothing": 0.1}).training.epochs
+        3
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str = ""
+    description: str = ""
+    budget: Budget = "laptop"
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    data: DataOptions
+    encoder: Annotated[SerializeAsAny[EncoderOptions], _named(find_encoder)] = Field(
+        default_factory=lambda: find_encoder("small_cnn")()  # type: ignore[call-arg]
+    )
+    embedding_dim: int = Field(default=64, ge=1)
+    normalize: Normalize = "never"
+    batch_norm: bool = False
+    objective: Annotated[SerializeAsAny[ObjectiveOptions], _named(find_objective)]
+    training: TrainingOptions = TrainingOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """A recipe from plain values.
+
+        Raises:
+            RecipeError: names each field that is wrong, what it got and what it takes.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise _explain(error, f"recipe {values.get('name', '')!r}") from error
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Self:
+        """A copy with some values replaced.
+
+        Args:
+            overrides: ``section.key`` or, where only one section has it, ``key`` alone, to the new value.
+
+        Raises:
+            RecipeError: no such key, or a value that does not fit.
+        """
+        values = self.model_dump()
+        for key, value in overrides.items():
+            target, field = self._locate(key)
+            if target in ("objective", "encoder") and field == "name":
+                values[target] = {"name": value}
+            elif target:
+                values[target][field] = value
+            else:
+                values[field] = value
+        return type(self).parse(values)
+
+    def _locate(self, key: str) -> tuple[str, str]:
+        sections = {
+            name: type(getattr(self, name)).model_fields
+            for name in ("data", "encoder", "objective", "training", "evaluation")
+        }
+        section, dot, field = key.partition(".")
+        if dot and section in sections:
+            return section, field
+        if not dot and key in type(self).model_fields:
+            return ("", key) if key not in ("encoder", "objective") else (key, "name")
+        owners = [name for name, fields in sections.items() if key in fields and key != "name"]
+        if len(owners) == 1:
+            return owners[0], key
+        known = [f"{name}.{field}" for name, fields in sections.items() for field in fields] + list(
+            type(self).model_fields
+        )
+        near = difflib.get_close_matches(key, known + [name.partition(".")[2] for name in known], n=3)
+        raise RecipeError(
+            f"{key!r} is not a setting of recipe {self.name!r}.",
+            expected=f"Near it: {', '.join(near)}." if near else "Settings are section.key, such as training.epochs.",
+            advice=f"likewise recipes {self.name} prints all of them.",
+        )
+
+    def to_yaml(self) -> str:
+        """The recipe with every default resolved, as YAML that ``from_yaml`` reads back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+    @classmethod
+    def from_yaml(cls, text: str, *, origin: str = "the text given") -> Self:
+        """Read what ``to_yaml`` wrote, or a shorter recipe written by hand.
+
+        Raises:
+            RecipeError: not YAML, or not a recipe.
+        """
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{origin} is not YAML ({error}).", advice="Check its indentation.") from error
+        if not isinstance(values, dict):
+            raise RecipeError(
+                f"{origin} holds {type(values).__name__}, not a recipe.",
+                expected="Expected a mapping with at least name, data and objective.",
+            )
+        return cls.parse(values)
+
+
+def _explain(error: ValidationError, what: str) -> RecipeError:
+    problems = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "the recipe"
+        got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
+        problems.append(f"{where}: {problem['msg']}{got}")
+    return RecipeError(
+        f"{len(problems)} setting{'s' if len(problems) > 1 else ''} of {what} cannot be used: {'; '.join(problems)}.",
+        advice="Correct the values named; `likewise recipes NAME` prints a complete recipe to start from.",
+    )

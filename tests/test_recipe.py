@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from likewise.errors import RecipeError
+from likewise.recipe import Recipe
+from likewise.recipes import load_recipe, recipe_names
+from likewise.training.train import resolve
+
+SHORT = {"name": "mine", "data": {"source": "digits"}, "objective": "siamese"}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("budget", ["smoke", "laptop", "paper"])
+def test_every_shipped_recipe_survives_yaml(name: str, budget: str) -> None:
+    recipe = load_recipe(name, budget=budget)  # type: ignore[arg-type]
+    assert recipe.name == name
+    assert recipe.budget == budget
+    assert recipe.title
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+
+
+def test_the_paper_budget_is_the_course_sheets_setting() -> None:
+    siamese = load_recipe("fashion-siamese", budget="paper")
+    assert siamese.data.validation == 3000
+    assert siamese.encoder.name == "siamese_cnn"
+    assert siamese.embedding_dim == 10
+    assert siamese.objective.model_dump() == {"name": "siamese", "margin": 2.5, "half": False}
+    assert (siamese.training.epochs, siamese.training.batch_size, siamese.training.learning_rate) == (5, 128, 1e-3)
+    mnist = load_recipe("mnist-2d-contrastive", budget="paper")
+    assert (mnist.training.batch_size, mnist.training.learning_rate, mnist.training.epochs) == (8, 1e-4, 100)
+    assert mnist.objective.model_dump() == {
+        "name": "contrastive",
+        "margin": 1.0,
+        "form": "squared",
+        "reduction": "sum",
+    }
+
+
+def test_overrides_find_their_section_or_say_what_is_near() -> None:
+    recipe = Recipe.parse(SHORT)
+    changed = recipe.with_overrides({"epochs": 7, "objective.margin": 1.5, "data.source": "mnist", "seed": 3})
+    assert (changed.training.epochs, changed.objective.margin) == (7, 1.5)  # type: ignore[attr-defined]
+    assert (changed.data.source, changed.seed) == ("mnist", 3)
+    assert recipe.training.epochs == 10
+    assert recipe.with_overrides({"objective": "cross_entropy"}).objective.name == "cross_entropy"
+    assert recipe.with_overrides({"encoder.name": "siamese_cnn"}).encoder.name == "siamese_cnn"
+    with pytest.raises(RecipeError, match=r"'epoch' is not a setting of recipe 'mine'\. Near it: epochs"):
+        recipe.with_overrides({"epoch": 7})
+    with pytest.raises(RecipeError, match=r"objective.temperature: Extra inputs are not permitted, got 2"):
+        recipe.with_overrides({"objective.temperature": 2})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"training": {"learning_rate": -1}}, r"training.learning_rate: .*greater than 0, got -1"),
+        ({"training": {"learning_rate": float("nan")}}, r"training.learning_rate"),
+        ({"training": {"batch_size": 1}}, r"training.batch_size"),
+        ({"objective": "tripplet"}, r"objective: .*'tripplet' is not known"),
+        ({"objective": {"name": "siamese", "margin": 0}}, r"objective.*margin"),
+        ({"encoder": "resnet9000"}, r"encoder: .*'resnet9000' is not known"),
+        ({"data": {}}, r"data.source: Field required"),
+        ({"name": "../../etc"}, r"name: "),
+        ({"seed": -1}, r"seed: "),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_it_got(change: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.parse(SHORT | change)
+
+
+def test_recipes_come_from_files(tmp_path: Path) -> None:
+    (tmp_path / "short.yaml").write_text("name: mine\ndata: {source: digits}\nobjective: siamese\n")
+    assert load_recipe(tmp_path / "short.yaml") == Recipe.parse(SHORT)
+    (tmp_path / "made.py").write_text(
+        "import likewise as lw\n"
+        "def recipe(budget):\n"
+        "    return lw.Recipe(name='made', budget=budget, data={'source': 'digits'}, objective='contrastive')\n"
+    )
+    assert load_recipe(tmp_path / "made.py", budget="smoke").budget == "smoke"
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(RecipeError, match=r"no function recipe\(budget\)"):
+        load_recipe(tmp_path / "empty.py")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(RecipeError, match="holds list, not a recipe"):
+        load_recipe(tmp_path / "list.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    with pytest.raises(RecipeError, match="is not YAML"):
+        load_recipe(tmp_path / "broken.yaml")
+    with pytest.raises(RecipeError, match="fashion-siamese"):
+        load_recipe("fashion-siames")
+    with pytest.raises(RecipeError, match=r"resolved for the budget laptop.*--set"):
+        load_recipe(tmp_path / "short.yaml", budget="paper")
+
+
+def test_resolve_puts_options_over_the_recipe() -> None:
+    recipe = resolve("digits-crossentropy", data="mnist", budget="smoke", seed=4, overrides={"epochs": 1})
+    assert (recipe.data.source, recipe.seed, recipe.training.epochs, recipe.budget) == ("mnist", 4, 1, "smoke")
