@@ -1,0 +1,6 @@
+"""Training: the loop, schedules, checkpoints, the collapse alarm, and the run folder."""
+
+from likewise.training.run import Run
+from likewise.training.train import remeasure, resolve, train
+
+__all__ = ["Run", "remeasure", "resolve", "train"]

@@ -1,0 +1,74 @@
+"""Where a run ran: versions, processor, threads, precision. Numbers are compared only with this beside them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+import torch
+from lightning_fabric import Fabric
+
+__all__ = ["computes_bf16", "describe_environment", "make_fabric", "peak_memory_mb"]
+
+PACKAGES = ("likewise", "torch", "lightning-fabric", "numpy", "scikit-learn", "openTSNE", "pyarrow", "pillow")
+
+
+def computes_bf16() -> bool:
+    """Whether this machine multiplies bfloat16 matrices in hardware: a GPU of Ampere or later, or a CPU with AMX."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        return " amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def make_fabric(*, accelerator: str, precision: str) -> Fabric:
+    """Lightning Fabric on one device of this machine, with ``precision="auto"`` resolved."""
+    if precision == "auto":
+        precision = "bf16-mixed" if computes_bf16() else "32-true"
+    return Fabric(accelerator=accelerator, devices=1, precision=cast(Any, precision))
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far, in units of 10⁶ bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def describe_environment(fabric: Fabric) -> dict[str, Any]:
+    """What ``environment.json`` says."""
+    device = fabric.device
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": fabric._precision.precision,
+    }

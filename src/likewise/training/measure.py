@@ -1,0 +1,119 @@
+"""A trained model measured on its data: embeddings, records and numbers, written into the run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from likewise.data import ImageDataset, Splits, cache_home
+from likewise.errors import EvaluationError
+from likewise.evaluation import EmbeddedSplit, baselines, evaluate
+from likewise.models import EmbeddingModel
+from likewise.training.files import read_json, replacing, write_json
+from likewise.training.run import SPLITS, write_embeddings
+
+__all__ = ["cached_baselines", "embed_split", "measure"]
+
+logger = logging.getLogger("likewise")
+BATCH = 1024
+
+
+def embed_split(model: EmbeddingModel, data: ImageDataset) -> tuple[EmbeddedSplit, NDArray[np.float32] | None]:
+    """Embeddings of a labelled split in its order, and class scores (N, K) where the model has any."""
+    if data.labels is None:
+        raise EvaluationError(
+            f"The {data.split} split of {data.name} has no labels.",
+            expected="Nearest neighbours, retrieval and probes are measured against labels.",
+            advice="Use a labelled source.",
+        )
+    blocks: Iterator[Tensor] = (images for _, images in data.batches(torch.arange(len(data)).split(BATCH)))
+    embeddings, scores = model.embed_batches(blocks)
+    return EmbeddedSplit(embeddings, data.labels.cpu().numpy(), data.ids), scores
+
+
+def cached_baselines(splits: Splits, dimension: int) -> dict[str, float]:
+    """1-NN accuracy without any training, of raw pixels and of PCA to ``dimension``; computed once for the same images."""
+    train, test = splits.train, splits.test
+    if train.labels is None or test.labels is None:
+        return {}
+    if not isinstance(train.images, Tensor) or not isinstance(test.images, Tensor):
+        return {}
+    key = hashlib.sha256(f"1 {train.fingerprint} {test.fingerprint} {dimension}".encode()).hexdigest()[:32]
+    path = cache_home() / "baselines" / f"{key}.json"
+    if path.is_file():
+        known: dict[str, float] = read_json(path)
+        return known
+    found = baselines(train.images, train.labels, test.images, test.labels, dimension=dimension)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, found)
+    except OSError as error:
+        logger.warning("the baselines could not be cached in %s (%s)", path, error)
+    return found
+
+
+def measure(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, float]:
+    """Embed all splits, evaluate, and write ``embeddings/``, ``records/test.parquet`` and ``evaluation.json``.
+
+    Args:
+        model: on the device that is to embed.
+        splits: train is the gallery and trains the probe, validation chooses its strength, test is reported.
+        folder: the run folder.
+
+    Returns:
+        Numbers by the names of ``metrics.json``.
+    """
+    embedded: dict[str, EmbeddedSplit] = {}
+    scores: dict[str, NDArray[np.float32] | None] = {}
+    for name in SPLITS:
+        embedded[name], scores[name] = embed_split(model, getattr(splits, name))
+        write_embeddings(folder, name, embedded[name])
+    logger.info("embedded %s images", f"{sum(len(part.labels) for part in embedded.values()):,}")
+    result = evaluate(
+        embedded["train"],
+        embedded["validation"],
+        embedded["test"],
+        num_classes=splits.train.num_classes,
+        class_scores=scores["test"],
+        validation_class_scores=scores["validation"],
+    )
+    records = folder / "records" / "test.parquet"
+    records.parent.mkdir(exist_ok=True)
+    with replacing(records) as beside:
+        pq.write_table(result.records, beside)
+    write_json(
+        folder / "evaluation.json",
+        _context(splits)
+        | {
+            "intervals": {name: [float(low), float(high)] for name, (low, high) in result.intervals.items()},
+            "recall_curve": {str(k): float(value) for k, value in result.recall_curve.items()},
+            "baselines": cached_baselines(splits, model.embedding_dim),
+        },
+    )
+    return {name: float(value) for name, value in result.metrics.items()}
+
+
+def _context(splits: Splits) -> dict[str, Any]:
+    return {
+        "source": splits.train.name,
+        "origin": splits.train.origin,
+        "image_shape": list(splits.train.image_shape),
+        "class_names": list(splits.train.class_names),
+        "sizes": {name: len(getattr(splits, name)) for name in SPLITS},
+        "fingerprints": {name: getattr(splits, name).fingerprint for name in SPLITS},
+        "notes": list(splits.notes),
+        "bad_images": [
+            {"split": name, "position": bad.position, "item": bad.item, "reason": bad.reason}
+            for name in SPLITS
+            for bad in getattr(splits, name).bad_images
+        ],
+    }

@@ -1,0 +1,123 @@
+"""Optimisers and learning-rate schedules, by name.
+
+AdamW and SGD are torch's; LARS (You, Gitman & Ginsburg 2017) is not there and is written here. Weight decay acts on
+matrices and filters only: biases, normalisation layers and single learnable numbers are left out of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import Optimizer
+
+from likewise.recipe import TrainingOptions
+
+__all__ = ["LARS", "build_optimizer", "learning_rate_at"]
+
+
+class LARS(Optimizer):
+    """SGD with momentum whose step is scaled for each matrix by the ratio of its norm to its gradient's.
+
+    For a parameter w with gradient g (You et al. 2017, eq. 6):  λ = η ‖w‖ / (‖g‖ + β ‖w‖),  v ← μ v + γ λ (g + β w),
+    w ← w − v; γ the learning rate, β the weight decay, μ the momentum, η the trust coefficient. Parameters with fewer
+    than two axes take a plain step (λ = 1, β = 0), as SimCLR does.
+
+    Args:
+        params: parameters or groups of them.
+        lr: γ > 0.
+        momentum: μ in [0, 1).
+        weight_decay: β ≥ 0.
+        trust_coefficient: η > 0.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, object]],
+        lr: float,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust_coefficient: float = 1e-3,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust_coefficient": trust_coefficient,
+        }
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take one step; returns what ``closure`` returned, where one was given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                gradient = parameter.grad
+                ratio: Tensor | float = 1.0
+                if parameter.ndim > 1:
+                    decay = group["weight_decay"]
+                    weight_norm, gradient_norm = parameter.norm(), gradient.norm()
+                    scale = group["trust_coefficient"] * weight_norm / (gradient_norm + decay * weight_norm)
+                    ratio = torch.where((weight_norm > 0) & (gradient_norm > 0), scale, torch.ones_like(scale))
+                    gradient = gradient + decay * parameter
+                state = self.state[parameter]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
+                velocity = state["momentum_buffer"]
+                velocity.mul_(group["momentum"]).add_(gradient * ratio * group["lr"])
+                parameter.sub_(velocity)
+        return loss
+
+
+def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
+    """The optimiser that ``options`` name over the parameters of ``module`` that want a gradient."""
+    wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in wanted if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in wanted if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    # One kernel for all parameters: on small networks the plain optimiser costs a tenth of the step.
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in wanted)
+    match options.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, options.beta2), fused=fused)
+        case "sgd":
+            return torch.optim.SGD(
+                groups,
+                lr=options.learning_rate,
+                momentum=options.momentum,
+                nesterov=options.momentum > 0,
+                fused=fused,
+            )
+        case "lars":
+            return LARS(groups, options.learning_rate, momentum=options.momentum)
+
+
+def learning_rate_at(step: int, total_steps: int, options: TrainingOptions) -> float:
+    """Learning rate of one step, a pure function of the step, so that a resumed run needs no state for it.
+
+    Args:
+        step: 0 … total_steps - 1.
+        total_steps: of the whole run.
+        options: names the schedule; see ``TrainingOptions``.
+    """
+    peak = options.learning_rate
+    warmup = round(options.warmup * total_steps)
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    if options.schedule == "constant":
+        return peak
+    left = (total_steps - step) / (total_steps - warmup + 1) if options.schedule == "one_cycle" else None
+    if left is not None:
+        return peak * left
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total_steps - warmup)))

@@ -1,0 +1,76 @@
+"""Progress on standard error: a bar with rate and time left on a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+__all__ = ["StepProgress"]
+
+logger = logging.getLogger("likewise")
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class StepProgress:
+    """Shows how far a run is.
+
+    Args:
+        title: of the bar.
+        total: steps of the whole run.
+        start: steps done before (a resumed run).
+        batch_size: images a step, for the rate.
+        quiet: show nothing.
+    """
+
+    def __init__(self, title: str, total: int, *, start: int, batch_size: int, quiet: bool = False) -> None:
+        self._total, self._start, self._batch_size = total, start, batch_size
+        self._done, self._began, self._last_line = start, time.perf_counter(), time.perf_counter()
+        self._bar: Progress | None = None
+        self._lines = not quiet and not sys.stderr.isatty()
+        if not quiet and sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[loss]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._bar.add_task(title, total=total, completed=start, rate="", loss="")
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, loss: float | None) -> None:
+        """One more step is done; ``loss`` is shown where it is known."""
+        self._done += 1
+        now = time.perf_counter()
+        seconds = now - self._began
+        steps = self._done - self._start
+        rate = steps * self._batch_size / seconds if seconds > 0 else 0.0
+        if self._bar and (steps % 8 == 0 or self._done == self._total):
+            text = "" if loss is None else f"loss {loss:.4f}"
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f} images/s", loss=text)
+        elif self._lines and now - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            left = (self._total - self._done) * seconds / steps
+            loss_text = "" if loss is None else f", loss {loss:.4f}"
+            logger.info(
+                "step %d of %d, %s images/s, %.0f s left%s", self._done, self._total, f"{rate:,.0f}", left, loss_text
+            )

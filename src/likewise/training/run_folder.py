@@ -1,0 +1,136 @@
+"""Opening a folder for a run: never over another run, never two processes in one, never on a disk that is full."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from likewise.errors import RecipeError, RunError
+from likewise.recipe import Recipe
+from likewise.training.files import write_text
+
+__all__ = ["free_folder", "logging_to", "open_folder", "working_in"]
+
+logger = logging.getLogger("likewise")
+LEAST_FREE_BYTES = 64 * 2**20
+
+
+def free_folder(name: str, root: Path = Path("runs")) -> Path:
+    """``runs/name``, or ``runs/name-2``, ``-3`` … where that is taken."""
+    folder, number = root / name, 1
+    while folder.exists():
+        number += 1
+        folder = root / f"{name}-{number}"
+    return folder
+
+
+def open_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Make ``folder`` ready for a run of ``recipe``, and write ``recipe.yaml``.
+
+    Raises:
+        RunError: another run or other files are there, it cannot be written, or the disk is full.
+    """
+    written = folder / "recipe.yaml"
+    if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
+        if not written.is_file():
+            raise RunError(
+                f"{folder} holds files that are not a run.",
+                expected="Expected an empty or a new folder.",
+                advice="Choose another --out.",
+            )
+        if not resume:
+            raise RunError(
+                f"{folder} holds a run already.",
+                expected="Expected an empty or a new folder.",
+                advice="Pass --resume to go on with it, or choose another --out.",
+            )
+        _same(Recipe.from_yaml(written.read_text("utf-8"), origin=str(written)), recipe, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if free < LEAST_FREE_BYTES:
+            raise RunError(
+                f"The disk of {folder} has {free / 2**20:.0f} MB left.",
+                expected=f"Expected at least {LEAST_FREE_BYTES // 2**20} MB for a run.",
+                advice="Free some space or choose another --out.",
+            )
+        write_text(written, recipe.to_yaml())
+    except OSError as error:
+        raise RunError(
+            f"{folder} cannot be written ({error.strerror or error}).",
+            expected="Expected a folder that can be made and written.",
+            advice="Choose another --out, or change its permissions.",
+        ) from error
+
+
+def _same(old: Recipe, new: Recipe, folder: Path) -> None:
+    if old == new:
+        return
+    before, after = old.model_dump(), new.model_dump()
+    changed = []
+    for key in before:
+        if before[key] == after[key]:
+            continue
+        if isinstance(before[key], dict):
+            fields = before[key].keys() | after[key].keys()
+            changed += [
+                f"{key}.{field} ({before[key].get(field)!r} there, {after[key].get(field)!r} now)"
+                for field in sorted(fields)
+                if before[key].get(field) != after[key].get(field)
+            ]
+        else:
+            changed.append(f"{key} ({before[key]!r} there, {after[key]!r} now)")
+    raise RecipeError(
+        f"The run in {folder} has another recipe: {', '.join(changed)}.",
+        expected="A run is resumed with the recipe it began with.",
+        advice=f"Give the same options, or `likewise train {folder / 'recipe.yaml'} --out {folder} --resume`.",
+    )
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the lock goes with the process, however it ends.
+
+    Raises:
+        RunError: another process works in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise RunError(
+                f"Process {lock.read().strip() or '?'} is working in {folder}.",
+                expected="Expected a folder that no other process trains in.",
+                advice="Wait for it, stop it, or choose another --out.",
+            ) from error
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        try:
+            yield
+        finally:
+            lock.truncate(0)
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Copy what the package logs into a file as well, with the time of each line."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

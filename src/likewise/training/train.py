@@ -1,0 +1,201 @@
+"""From a recipe to a finished run folder: data, model, loop, measurement."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from likewise.data import Splits
+from likewise.errors import RunError, TrainingError
+from likewise.models import EmbeddingModel, InputSpec, save_model
+from likewise.recipe import Budget, Recipe
+from likewise.recipes import load_recipe
+from likewise.training.compilation import compile_encoder
+from likewise.training.environment import describe_environment, make_fabric, peak_memory_mb
+from likewise.training.files import write_json
+from likewise.training.loop import epochs_and_steps, fit
+from likewise.training.measure import measure
+from likewise.training.monitor import Monitor
+from likewise.training.run import Run, data_of
+from likewise.training.run_folder import free_folder, logging_to, open_folder, working_in
+
+__all__ = ["build_model", "remeasure", "resolve", "train"]
+
+logger = logging.getLogger("likewise")
+
+
+def resolve(
+    recipe: str | Path | Recipe,
+    *,
+    data: str | None = None,
+    budget: Budget | None = None,
+    seed: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe that a set of options means: loaded, then overridden."""
+    values = dict(overrides or {})
+    if data is not None:
+        values["data.source"] = data
+    if seed is not None:
+        values["seed"] = seed
+    return load_recipe(recipe, budget=budget).with_overrides(values)
+
+
+def train(
+    recipe: str | Path | Recipe,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    data: str | None = None,
+    budget: Budget | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    **overrides: Any,
+) -> Run:
+    """Train and measure one recipe; the run folder has everything but pictures and report.
+
+    Args:
+        recipe: shipped name, ``.yaml`` or ``.py`` file, or a ``Recipe``.
+        out: run folder; default ``runs/<recipe>``, or ``-2``, ``-3`` … where that is taken.
+        data: source of the images, in place of the recipe's.
+        budget: ``smoke``, ``laptop`` or ``paper``, for recipes that have several.
+        seed: of the splits, the weights and the order of the images.
+        resume: go on with the run in ``out``; a finished one is returned as it is.
+        quiet: no progress on standard error.
+        **overrides: settings by ``key`` or ``section__key``: ``epochs=3``, ``objective__margin=2.0``.
+
+    Raises:
+        RecipeError: a setting that is not there or does not fit.
+        DatasetError: the images cannot be had or used.
+        RunError: ``out`` holds something else, or another process works in it.
+        TrainingError: the loss is not finite, or the disk is full.
+        Interrupted: SIGINT or SIGTERM came; the state is saved.
+    """
+    named = {key.replace("__", "."): value for key, value in overrides.items()}
+    resolved = resolve(recipe, data=data, budget=budget, seed=seed, overrides=named)
+    if out is None and resume:
+        raise RunError(
+            "--resume was given without a folder.", expected="Expected the run to go on with.", advice="Pass --out DIR."
+        )
+    folder = Path(out) if out is not None else free_folder(resolved.name)
+    open_folder(folder, resolved, resume=resume)
+    with working_in(folder), logging_to(folder / "log.txt"):
+        if not (folder / "metrics.json").is_file():
+            _train_in(folder, resolved, quiet=quiet)
+        return Run.load(folder)
+
+
+def _train_in(folder: Path, recipe: Recipe, *, quiet: bool) -> None:
+    began = time.perf_counter()
+    splits = data_of(recipe)
+    logger.info("%s: %s", recipe.data.source, splits.train.origin)
+    for note in splits.notes:
+        logger.info("%s", note)
+    fabric = make_fabric(accelerator=recipe.training.accelerator, precision=recipe.training.precision)
+    write_json(folder / "environment.json", describe_environment(fabric))
+    torch.manual_seed(recipe.seed)
+    if fabric.device.type == "cuda":
+        splits = Splits(splits.train.to(fabric.device), splits.validation, splits.test, splits.unlabeled, splits.notes)
+    model = build_model(recipe, splits)
+    objective = recipe.objective.build(model)
+    epochs, steps = epochs_and_steps(len(splits.train), recipe.training)
+    images = epochs * steps * recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1)
+    compile_encoder(model, recipe.training.compile, images=images)
+    monitor = Monitor(
+        splits.train,
+        splits.validation,
+        batch_size=recipe.training.batch_size,
+        sample=recipe.evaluation.monitor,
+        seed=recipe.seed,
+    )
+    logger.info(
+        "training %s on %s images for %d epochs of %d steps (%s)",
+        recipe.objective.name,
+        f"{len(splits.train):,}",
+        epochs,
+        steps,
+        fabric.device,
+    )
+    progress = fit(recipe, splits.train, objective, fabric, monitor, folder, quiet=quiet)
+    save_model(model, folder / "model")
+    metrics = measure(model, splits, folder)
+    last = progress.history[-1]
+    metrics |= {
+        "collapsed": float(last["collapsed"]),
+        "train_seconds": round(progress.train_seconds, 3),
+        "total_seconds": round(progress.total_seconds + time.perf_counter() - began, 3),
+        "images_per_second": last["images_per_second"],
+        "peak_memory_mb": round(_peak(fabric.device), 1),
+    }
+    write_json(folder / "warnings.json", _warnings(splits, last))
+    write_json(folder / "metrics.json", metrics)
+    logger.info("done: 1-NN accuracy %.2f %% on test, in %s", 100 * metrics["knn1_accuracy"], folder)
+
+
+def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:
+    """The model of a recipe with fresh weights from torch's global random state, normalising by these training images."""
+    train = splits.train
+    if train.labels is None:
+        raise TrainingError(
+            f"{train.name} has no labels.",
+            expected=f"The objective {recipe.objective.name} learns from labels.",
+            advice="Use a labelled source.",
+        )
+    if len(train) < 2:
+        raise TrainingError(f"There are {len(train)} training images.", expected="Expected at least two.")
+    sample = train.take(torch.linspace(0, len(train) - 1, min(len(train), 10_000)).round().long())
+    return EmbeddingModel(
+        recipe.encoder,
+        InputSpec.measure(sample.cpu()),
+        embedding_dim=recipe.embedding_dim,
+        normalize=recipe.normalize,
+        batch_norm=recipe.batch_norm,
+        class_names=train.class_names,
+        class_scores=recipe.objective.scores,
+    )
+
+
+def _peak(device: torch.device) -> float:
+    return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else peak_memory_mb()
+
+
+def _warnings(splits: Splits, last: Mapping[str, Any]) -> list[str]:
+    found = []
+    if last["collapsed"]:
+        found.append(
+            f"The embeddings have collapsed: {last['collapse_reason']}. The numbers say little about the data."
+        )
+    bad = sum(len(part.bad_images) for part in (splits.train, splits.validation, splits.test))
+    if bad:
+        found.append(f"{bad} images could not be used and were left out; they are listed below.")
+    return found + list(splits.notes)
+
+
+def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
+    """Measure a finished run again, on its own data or on another source with the same classes.
+
+    On its own data the run's files are replaced, its timings kept. On another source everything is written to
+    ``evaluations/<source>/`` in the run folder and the run itself stays as it is.
+
+    Returns:
+        The new numbers.
+    """
+    with working_in(run.folder), logging_to(run.folder / "log.txt"):
+        if data is None:
+            timings = ("collapsed", "train_seconds", "total_seconds", "images_per_second", "peak_memory_mb")
+            metrics = measure(run.model, run.data(), run.folder)
+            metrics |= {name: run.metrics[name] for name in timings if name in run.metrics}
+            write_json(run.folder / "metrics.json", metrics)
+            return metrics
+        splits = data_of(run.recipe.with_overrides({"data.source": data}))
+        folder = run.folder / "evaluations" / Path(data).name
+        folder.mkdir(parents=True, exist_ok=True)
+        metrics = measure(run.model, splits, folder)
+        write_json(folder / "metrics.json", metrics)
+        return metrics

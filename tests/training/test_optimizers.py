@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from likewise.recipe import TrainingOptions
+from likewise.training.optimizers import LARS, build_optimizer, learning_rate_at
+
+
+def test_lars_takes_the_papers_step() -> None:
+    weight = nn.Parameter(torch.tensor([[3.0, 4.0]], dtype=torch.float64))
+    bias = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    optimizer = LARS([weight, bias], lr=0.5, momentum=0.9, weight_decay=0.1, trust_coefficient=0.01)
+    velocity, expected = torch.zeros(1, 2, dtype=torch.float64), weight.detach().clone()
+    bias_velocity, expected_bias = 0.0, 1.0
+    for gradient in ([1.0, 0.0], [0.0, 2.0], [1.0, 1.0]):
+        weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        bias.grad = torch.tensor([0.5], dtype=torch.float64)
+        optimizer.step()
+        g = torch.tensor([gradient], dtype=torch.float64)
+        ratio = 0.01 * expected.norm() / (g.norm() + 0.1 * expected.norm())
+        velocity = 0.9 * velocity + 0.5 * ratio * (g + 0.1 * expected)
+        expected = expected - velocity
+        bias_velocity = 0.9 * bias_velocity + 0.5 * 0.5
+        expected_bias -= bias_velocity
+    torch.testing.assert_close(weight.detach(), expected, rtol=1e-12, atol=0)
+    assert bias.item() == pytest.approx(expected_bias, rel=1e-12)
+
+
+def test_lars_leaves_zero_weights_and_zero_gradients_finite() -> None:
+    weight = nn.Parameter(torch.zeros(2, 2))
+    optimizer = LARS([weight], lr=0.1)
+    weight.grad = torch.zeros(2, 2)
+    optimizer.step()
+    assert torch.equal(weight, torch.zeros(2, 2))
+
+
+def test_biases_and_normalisation_are_left_out_of_weight_decay() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    optimizer = build_optimizer(TrainingOptions(weight_decay=0.1), module)
+    decayed = {p for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    assert decayed == {module[0].weight}
+
+
+def test_schedules() -> None:
+    cosine = TrainingOptions(schedule="cosine", warmup=0.1, learning_rate=1.0)
+    rates = [learning_rate_at(step, 100, cosine) for step in range(100)]
+    assert rates[10] == max(rates) == 1.0
+    assert rates[55] == pytest.approx(0.5 * (1 + math.cos(math.pi / 2)))
+    assert 0 < rates[99] < 1e-3
+    assert rates[:10] == sorted(rates[:10])
+    one_cycle = TrainingOptions(schedule="one_cycle", warmup=0.5, learning_rate=2.0)
+    rates = [learning_rate_at(step, 10, one_cycle) for step in range(10)]
+    assert max(rates) == pytest.approx(2 * 5 / 6)
+    assert all(rate > 0 for rate in rates)
+    constant = TrainingOptions(schedule="constant", warmup=0.0, learning_rate=0.3)
+    assert {learning_rate_at(step, 10, constant) for step in range(10)} == {0.3}
