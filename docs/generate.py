@@ -1,0 +1,64 @@
+"""MkDocs hook: pages that say what the code says are made from the code.
+
+``{{ command-line }}`` becomes the help of every verb, ``{{ recipes }}`` the table of shipped recipes,
+``{{ settings }}`` the settings of a recipe with their defaults.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import typer
+
+
+def _command_line() -> str:
+    from likewise.cli import app
+
+    group: Any = typer.main.get_command(app)
+    parts = []
+    for name, command in group.commands.items():
+        context = typer.Context(command, info_name=f"likewise {name}")
+        parts.append(f"## `likewise {name}`\n\n```text\n{command.get_help(context)}\n```")
+    return "\n\n".join(parts)
+
+
+def _recipes() -> str:
+    from likewise.recipes import load_recipe, recipe_names
+
+    rows = ["| recipe | what it trains | `laptop` | `paper` |", "| --- | --- | --- | --- |"]
+    for name in recipe_names():
+        laptop, paper = (load_recipe(name, budget=budget) for budget in ("laptop", "paper"))
+
+        def short(recipe: Any) -> str:
+            training = recipe.training
+            return f"`{recipe.encoder.name}`, {training.epochs} epochs of batches of {training.batch_size}"
+
+        rows.append(f"| `{name}` | {laptop.title} | {short(laptop)} | {short(paper)} |")
+    return "\n".join(rows)
+
+
+def _settings() -> str:
+    from likewise.recipe import DataOptions, EvaluationOptions, TrainingOptions
+
+    parts = []
+    for section, options in (("data", DataOptions), ("training", TrainingOptions), ("evaluation", EvaluationOptions)):
+        meaning = dict(re.findall(r"^    (?:    )?(\w+): (.+(?:\n            .+)*)", options.__doc__ or "", re.M))
+        rows = ["| setting | default | what it is |", "| --- | --- | --- |"]
+        for name, field in options.model_fields.items():
+            default = "required" if field.is_required() else f"`{field.default}`"
+            text = " ".join(meaning.get(name, "").split()).replace("``", "`").replace("|", "\\|")
+            rows.append(f"| `{section}.{name}` | {default} | {text} |")
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts)
+
+
+GENERATED = {"command-line": _command_line, "recipes": _recipes, "settings": _settings}
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace the marks in a page."""
+    for mark, make in GENERATED.items():
+        if f"{{{{ {mark} }}}}" in markdown:
+            markdown = markdown.replace(f"{{{{ {mark} }}}}", make())
+    return markdown

@@ -1,0 +1,250 @@
+"""The command line: one verb, one function, which parses and calls.
+
+Results go to standard output (with ``--json`` as one document), messages to standard error. Exit codes: 0 done; 2 the
+caller's mistake, said in one message; 1 a bug of ours, with its traceback; 130 interrupted with the state saved.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import yaml
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from likewise.errors import Interrupted, LikewiseError, RecipeError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="likewise",
+    help="Teach a model what 'alike' means, and measure whether it learned.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+output = Console(highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Source = Annotated[str | None, typer.Option("--data", metavar="SOURCE", help="A name, a path or a hub id.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeat.")]
+BudgetOption = Annotated[str | None, typer.Option("--budget", help="smoke, laptop or paper.")]
+OnBad = Annotated[str | None, typer.Option("--on-bad-image", help="stop (default) or skip unreadable images.")]
+
+
+def _settings(sets: list[str] | None, on_bad_image: str | None = None) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for item in sets or []:
+        key, equals, text = item.partition("=")
+        if not equals or not key:
+            raise RecipeError(f"--set {item!r} has no value.", expected="Expected KEY=VALUE, such as epochs=3.")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {item!r} has a value that cannot be read ({error}).") from error
+    if on_bad_image is not None:
+        values["data.on_bad_image"] = on_bad_image
+    return values
+
+
+def _budget(value: str | None) -> Any:
+    if value not in (None, "smoke", "laptop", "paper"):
+        raise RecipeError(f"--budget {value} is not known.", expected="Expected smoke, laptop or paper.")
+    return value
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def _print_metrics(metrics: dict[str, float]) -> None:
+    from likewise.report.words import describe_metric
+
+    table = Table("metric", "value", "what it is")
+    for name, value in metrics.items():
+        shown = describe_metric(name)
+        table.add_row(name, shown.format(value), shown.short)
+    output.print(table)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped name, a .yaml file or a .py file.")],
+    data: Source = None,
+    set_: Sets = None,
+    budget: BudgetOption = None,
+    seed: Annotated[int | None, typer.Option(help="Of splits, weights and order.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    on_bad_image: OnBad = None,
+    as_json: Json = False,
+) -> None:
+    """Train one recipe, measure it and write its report."""
+    from likewise import verbs
+
+    run = verbs.train(
+        recipe,
+        out,
+        data=data,
+        budget=_budget(budget),
+        seed=seed,
+        resume=resume,
+        **{key.replace(".", "__"): value for key, value in _settings(set_, on_bad_image).items()},
+    )
+    if as_json:
+        _print_json({"folder": str(run.folder), "metrics": run.metrics, "warnings": run.warnings})
+        return
+    _print_metrics(run.metrics)
+    for warning in run.warnings:
+        output.print(f"warning: {warning}", markup=False)
+    output.print(f"report: {run.folder / 'report.html'}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def compare(
+    recipes: Annotated[list[str], typer.Argument(help="Two or more recipes.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 … n-1 of every recipe.")] = 3,
+    train_sizes: Annotated[
+        str | None, typer.Option(help="Images (100) or shares (0.1) to train on, with commas: 100,1000,1.0.")
+    ] = None,
+    data: Source = None,
+    set_: Sets = None,
+    budget: BudgetOption = None,
+    out: Annotated[Path, typer.Option(help="Folder; a comparison that is there goes on.")] = Path("runs/comparison"),
+    as_json: Json = False,
+) -> None:
+    """Compare recipes over seeds and training sizes, in one report."""
+    from likewise import verbs
+    from likewise.comparison import as_dict, as_table
+
+    result = verbs.compare(
+        recipes,
+        out=out,
+        seeds=seeds,
+        train_sizes=_sizes(train_sizes),
+        data=data,
+        budget=_budget(budget),
+        overrides=_settings(set_),
+    )
+    if as_json:
+        _print_json(as_dict(result) | {"folder": str(out)})
+        return
+    output.print(as_table(result))
+    for statement in result.statements:
+        output.print(f"- {statement}", soft_wrap=True, markup=False)
+    output.print(f"report: {out / 'report.html'}", soft_wrap=True, markup=False)
+
+
+def _sizes(text: str | None) -> list[int | float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) if "." in part else int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise RecipeError(
+            f"--train-sizes {text!r} cannot be read.",
+            expected="Expected counts and shares with commas between, such as 100,1000,0.1,1.0.",
+        ) from error
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    data: Source = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a finished run again, on its own data or on another source."""
+    from likewise.training import Run, remeasure
+
+    metrics = remeasure(Run.load(run), data=data)
+    if as_json:
+        _print_json({"folder": str(run), "data": data, "metrics": metrics})
+    else:
+        _print_metrics(metrics)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run or of a comparison.")], as_json: Json = False
+) -> None:
+    """Write the report of a run or a comparison anew."""
+    from likewise.verbs import report_on
+
+    path = report_on(folder)
+    if as_json:
+        _print_json({"report": str(path)})
+    else:
+        output.print(f"report: {path}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe whole, as YAML.")] = None,
+    budget: BudgetOption = None,
+    as_json: Json = False,
+) -> None:
+    """List the shipped recipes, or print one with all its settings."""
+    from likewise.recipes import load_recipe, recipe_names
+
+    if name is not None:
+        recipe = load_recipe(name, budget=_budget(budget))
+        if as_json:
+            _print_json(recipe.model_dump(mode="json"))
+        else:
+            sys.stdout.write(recipe.to_yaml())
+        return
+    listed = [load_recipe(shipped, budget=_budget(budget)) for shipped in recipe_names()]
+    if as_json:
+        _print_json([{"name": recipe.name, "title": recipe.title, "budget": recipe.budget} for recipe in listed])
+        return
+    table = Table("recipe", "what it trains")
+    for recipe in listed:
+        table.add_row(recipe.name, recipe.title)
+    output.print(table)
+
+
+@app.command()
+def data(
+    source: Annotated[str, typer.Argument(help="A name, a path or a hub id.")],
+    on_bad_image: OnBad = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a source holds: splits, images, classes, what is wrong with it."""
+    from likewise.data import describe
+
+    if on_bad_image not in (None, "stop", "skip"):
+        raise RecipeError(f"--on-bad-image {on_bad_image} is not known.", expected="Expected stop or skip.")
+    summary = describe(source, on_bad_image="skip" if on_bad_image == "skip" else "stop").as_dict()
+    if as_json:
+        _print_json(summary)
+    else:
+        sys.stdout.write(yaml.safe_dump(summary, sort_keys=False, allow_unicode=True))
+
+
+def _fail(error: LikewiseError) -> NoReturn:
+    sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    sys.exit(130 if isinstance(error, Interrupted) else 2)
+
+
+def main() -> None:
+    """Entry point of the command ``likewise``."""
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, markup=False)
+    if not sys.stderr.isatty():
+        handler = logging.StreamHandler()  # type: ignore[assignment]
+    logging.getLogger("likewise").addHandler(handler)
+    logging.getLogger("likewise").setLevel(logging.INFO)
+    try:
+        app()
+    except LikewiseError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)
