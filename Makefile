@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= runs/demo
+BUDGET ?= laptop
+PYTEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types docs labs bench clean
@@ -12,10 +14,10 @@ help: ## Show this list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## Train three objectives on Fashion-MNIST, compare them, write one report.
-	$(BIN)/python -m likewise.demo --out $(OUT)
+	$(BIN)/python -m likewise.demo --out $(OUT) --budget $(BUDGET)
 
 test: $(VENV)/.installed-dev ## Run all tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/.installed-dev ## Check style and format.
 	$(BIN)/ruff check .
@@ -28,7 +30,7 @@ docs: $(VENV)/.installed-docs ## Build the documentation into site/, strictly.
 	$(BIN)/mkdocs build --strict --quiet
 
 labs: $(VENV)/.installed-dev ## Run all labs at the smallest budget.
-	for lab in labs/[0-9]*.py; do LIKEWISE_BUDGET=smoke $(BIN)/python $$lab || exit 1; done
+	for lab in labs/[0-9]*.py; do MPLBACKEND=Agg LIKEWISE_BUDGET=smoke $(BIN)/python -W ignore::UserWarning $$lab || exit 1; done
 
 bench: $(VENV)/.installed-benchmarks ## Run the benchmarks; takes about an hour on two cores.
 	for bench in benchmarks/[a-z]*.py; do $(BIN)/python $$bench || exit 1; done

@@ -110,7 +110,7 @@ def test_train_in_words(run_cli: Cli, tmp_path: Path) -> None:
         (["report", "nowhere"], "neither a run nor a comparison"),
         (["recipes", "nothing"], "'nothing' is neither"),
         (["data", "no/such/folder"], "DatasetError"),
-        (["data", "digits", "--on-bad-image", "ignore"], "skip"),
+        (["train", "digits-crossentropy", "--on-bad-image", "ignore"], "'stop' or 'skip'"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(

@@ -30,7 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-output = Console(highlight=False)
+# A file or a pipe has no width: tables then take what they need.
+output = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Source = Annotated[str | None, typer.Option("--data", metavar="SOURCE", help="A name, a path or a hub id.")]
@@ -214,15 +215,12 @@ def recipes(
 @app.command()
 def data(
     source: Annotated[str, typer.Argument(help="A name, a path or a hub id.")],
-    on_bad_image: OnBad = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a source holds: splits, images, classes, what is wrong with it."""
+    """Say what a source holds: splits, images, classes, and every item that cannot be used."""
     from likewise.data import describe
 
-    if on_bad_image not in (None, "stop", "skip"):
-        raise RecipeError(f"--on-bad-image {on_bad_image} is not known.", expected="Expected stop or skip.")
-    summary = describe(source, on_bad_image="skip" if on_bad_image == "skip" else "stop").as_dict()
+    summary = describe(source).as_dict()
     if as_json:
         _print_json(summary)
     else:

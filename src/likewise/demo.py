@@ -29,7 +29,7 @@ logger = logging.getLogger("likewise")
 
 def demo(out: Path, *, budget: str = "laptop", seeds: int = 1) -> Path:
     """Train the three objectives, print the table, and return the path of the report."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     began = time.perf_counter()
     overrides: dict[str, Any] = {}
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import platform
 import resource
@@ -31,6 +32,8 @@ def computes_bf16() -> bool:
 
 def make_fabric(*, accelerator: str, precision: str) -> Fabric:
     """Lightning Fabric on one device of this machine, with ``precision="auto"`` resolved."""
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if precision == "auto":
         precision = "bf16-mixed" if computes_bf16() else "32-true"
     return Fabric(accelerator=accelerator, devices=1, precision=cast(Any, precision))

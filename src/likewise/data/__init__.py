@@ -1,0 +1,29 @@
+"""Images from any source as one kind of object: an ``ImageDataset`` of uint8 pixels, labels, captions and ids."""
+
+from likewise.data.cache import cache_home
+from likewise.data.dataset import BadImage, ImageDataset
+from likewise.data.load import available_splits, load_dataset
+from likewise.data.registry import KNOWN_NAMES
+from likewise.data.samplers import BalancedSampler, PairSampler, shuffled_batches
+from likewise.data.splits import Splits, load_splits, stratified_order
+from likewise.data.streamed import StreamedImages
+from likewise.data.summary import DatasetSummary, SplitSummary, describe
+
+__all__ = [
+    "KNOWN_NAMES",
+    "BadImage",
+    "BalancedSampler",
+    "DatasetSummary",
+    "ImageDataset",
+    "PairSampler",
+    "SplitSummary",
+    "Splits",
+    "StreamedImages",
+    "available_splits",
+    "cache_home",
+    "describe",
+    "load_dataset",
+    "load_splits",
+    "shuffled_batches",
+    "stratified_order",
+]
