@@ -67,12 +67,12 @@ def _print_json(value: Any) -> None:
 
 
 def _print_metrics(metrics: dict[str, float]) -> None:
-    from likewise.report.words import describe_metric
+    from likewise.report.words import describe_metric, metric_order
 
     table = Table("metric", "value", "what it is")
-    for name, value in metrics.items():
+    for name in sorted(metrics, key=metric_order):
         shown = describe_metric(name)
-        table.add_row(name, shown.format(value), shown.short)
+        table.add_row(name, shown.format(metrics[name]), shown.short)
     output.print(table)
 
 
@@ -105,7 +105,7 @@ def train(
         return
     _print_metrics(run.metrics)
     for warning in run.warnings:
-        output.print(f"warning: {warning}", markup=False)
+        output.print(f"note: {warning}", markup=False)
     output.print(f"report: {run.folder / 'report.html'}", soft_wrap=True, markup=False)
 
 

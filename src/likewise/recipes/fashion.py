@@ -56,7 +56,7 @@ def fashion_siamese(budget: Budget) -> Recipe:
         return Recipe.parse(values | SHEET)
     small = _small(budget)
     # A pair is two images: half of the passes shows the network as many images as the other recipes do.
-    return Recipe.parse(values | small | {"training": small["training"] | {"epochs": 1}})
+    return Recipe.parse(values | small | {"batch_norm": False, "training": small["training"] | {"epochs": 1}})
 
 
 @shipped
@@ -66,9 +66,13 @@ def fashion_contrastive(budget: Budget) -> Recipe:
         "name": "fashion-contrastive",
         "title": "Fashion-MNIST by the all-pairs contrastive loss",
         "budget": budget,
-        "objective": {"name": "contrastive", "margin": 2.5, "reduction": "mean"},
     }
-    return Recipe.parse(values | (SHEET if budget == "paper" else _small(budget)))
+    if budget == "paper":
+        return Recipe.parse(values | SHEET | {"objective": {"name": "contrastive", "margin": 2.5}})
+    # Distances are taken on the embedding as it is: normalising it over the batch would fix their scale.
+    return Recipe.parse(
+        values | _small(budget) | {"batch_norm": False, "objective": {"name": "contrastive", "margin": 10.0}}
+    )
 
 
 def _small(budget: Budget) -> dict[str, Any]:

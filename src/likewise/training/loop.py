@@ -203,7 +203,7 @@ def fit(
             recipe.name,
             trainer.total_steps,
             start=progress.step,
-            batch_size=recipe.training.batch_size,
+            batch_size=recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1),
             quiet=quiet,
         ) as shown,
     ):

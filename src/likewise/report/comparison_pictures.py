@@ -1,0 +1,143 @@
+"""Which pictures a comparison has: at its largest finished training size, and sample efficiency over all of them."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from likewise.errors import LikewiseError
+from likewise.report.comparison_view import ComparisonView
+from likewise.report.figures.accuracy_intervals import draw_accuracy_intervals
+from likewise.report.figures.embedding_panels import Panel, draw_embedding_panels
+from likewise.report.figures.objective_recall import draw_objective_recall
+from likewise.report.figures.sample_efficiency import draw_sample_efficiency
+from likewise.report.figures.training_time import draw_training_time
+from likewise.report.picture import Picture
+from likewise.report.projection import METHOD_WORDS, projected
+from likewise.report.wording import duration, percent
+from likewise.report.words import describe_metric
+
+logger = logging.getLogger("likewise")
+
+ACCURACIES = ("knn1_accuracy", "knn200_accuracy", "linear_probe_accuracy", "classifier_accuracy")
+BANDS = "Bands and bars are 95 % intervals; without one there was a single seed. "
+RAW = "Dashed: raw pixels without any training, dotted: PCA; both by 1-NN with the same training images."
+
+
+def comparison_pictures(view: ComparisonView) -> list[Picture]:
+    """The pictures, most telling first; none for a comparison without a finished cell."""
+    if not view.sizes:
+        return []
+    size = view.sizes[-1]["size"]
+    return [*_accuracies(view, size), *_efficiency(view), *_recall(view, size), *_maps(view, size), *_time(view, size)]
+
+
+def _accuracies(view: ComparisonView, size: str) -> list[Picture]:
+    panels = {describe_metric(name).label: view.estimates(size, name) for name in ACCURACIES}
+    panels = {name: estimates for name, estimates in panels.items() if estimates}
+    if not panels:
+        return []
+    baselines = view.baseline_lines(size)
+    said = [f"{name}: " + ", ".join(f"{e.label} {percent(e.mean)}" for e in panel) for name, panel in panels.items()]
+    return [
+        Picture(
+            "accuracy",
+            "Accuracy by objective",
+            f"Points are means over seeds, thick bars their 95 % intervals, ticks the seeds. {RAW} Intervals that "
+            "overlap may still differ: the seeds and test images are shared, so the paired differences below decide.",
+            f"Accuracies with intervals at {view.size_words(size)}. {'; '.join(said)}; "
+            + "; ".join(f"{name} {percent(value)}" for name, value in baselines.items())
+            + ".",
+            partial(draw_accuracy_intervals, panels, baselines, subtitle=view.size_words(size)),
+        )
+    ]
+
+
+def _efficiency(view: ComparisonView) -> list[Picture]:
+    if view.main.get("unit") != "fraction":
+        return []
+    lines, baselines = view.by_size(view.main["name"])
+    counts = sorted({x for line in lines for x in line.x})
+    if len(counts) < 2:
+        return []
+    said = [
+        f"{line.label} from {percent(line.mean[0])} with {line.x[0]:,} images to {percent(line.mean[-1])} with "
+        f"{line.x[-1]:,}"
+        for line in [*lines, *baselines]
+    ]
+    return [
+        Picture(
+            "sample_efficiency",
+            "How many labelled images it takes",
+            f"{BANDS}{RAW} The thin level line is what raw pixels reach with all images: left of where a curve crosses "
+            "it, labels have been saved.",
+            f"{view.main['label']} against the number of training images. {'; '.join(said)}.",
+            partial(draw_sample_efficiency, lines, baselines, measure=str(view.main["label"])),
+        )
+    ]
+
+
+def _recall(view: ComparisonView, size: str) -> list[Picture]:
+    lines = view.recall_lines(size)
+    if not lines:
+        return []
+    said = [f"{line.label} from {percent(line.mean[0])} to {percent(line.mean[-1])}" for line in lines]
+    return [
+        Picture(
+            "recall_at_k",
+            "recall@k by objective",
+            f"The share of test images with at least one of their class among the k nearest. {BANDS}{RAW}",
+            f"recall at k = {lines[0].x[0]} to {lines[0].x[-1]}: {'; '.join(said)}.",
+            partial(draw_objective_recall, lines, view.baseline_lines(size), subtitle=view.size_words(size)),
+        )
+    ]
+
+
+def _maps(view: ComparisonView, size: str) -> list[Picture]:
+    from likewise.training.run import Run
+
+    panels, names = [], tuple((view.content.get("data") or {}).get("class_names") or ())
+    for recipe, folder in view.showcase(size).items():
+        try:
+            run = Run.load(folder)
+            options = run.recipe.evaluation
+            seen = projected(folder, run.embeddings("test"), method=options.projection, most=options.projection_points)
+        except LikewiseError as error:
+            logger.warning("the embedding of %s is left out of the picture: %s", recipe, error)
+            continue
+        names = names or tuple(run.evaluation.get("class_names") or ())
+        how = "2-D, as it is" if seen.method == "itself" else f"{METHOD_WORDS[seen.method]} of {seen.dimension}-D"
+        value = run.metrics.get("knn1_accuracy")
+        words = how if value is None else f"{how} · 1-NN {percent(value)}"
+        panels.append(Panel(view.labels[recipe], words, seen.points, seen.labels))
+    if not panels:
+        return []
+    title = "Embeddings of the objectives"
+    return [
+        Picture(
+            "embeddings",
+            "The spaces side by side",
+            f"One run of each objective ({view.size_words(size)}, first finished seed), test images only, the same "
+            "colours in every panel. In a projection only neighbourhoods mean something: neither axes nor "
+            "distances between groups do.",
+            f"Scatter plots of test images, one per objective: {'; '.join(f'{p.label}, {p.words}' for p in panels)}.",
+            partial(draw_embedding_panels, panels, names, title=title),
+        )
+    ]
+
+
+def _time(view: ComparisonView, size: str) -> list[Picture]:
+    estimates = view.estimates(size, "train_seconds")
+    if not estimates:
+        return []
+    said = ", ".join(f"{item.label} {duration(item.mean)}" for item in estimates)
+    return [
+        Picture(
+            "training_time",
+            "What it cost",
+            "Wall-clock time of the training loop, mean over seeds, with a line from the quickest seed to "
+            "the slowest. Machine and threads are listed under Environment; on a busy machine these numbers wander.",
+            f"Training time: {said}.",
+            partial(draw_training_time, estimates, subtitle=view.size_words(size)),
+        )
+    ]

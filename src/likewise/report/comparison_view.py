@@ -1,0 +1,160 @@
+"""``comparison.json`` as the report asks for it: by size, by objective, with the baselines of the same images.
+
+The file is read as plain JSON: a comparison that is half done, or was made by another version, still gets its
+report. What was not measured is absent or null there, and appears nowhere here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from likewise.errors import RunError
+from likewise.report.figures.accuracy_intervals import Estimate
+from likewise.report.figures.objective_recall import Line
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ComparisonView:
+    """A comparison folder and what its ``comparison.json`` says."""
+
+    folder: Path
+    content: Row
+
+    @classmethod
+    def load(cls, folder: Path) -> ComparisonView:
+        """Read ``comparison.json``.
+
+        Raises:
+            RunError: it is missing, not JSON, or lacks its parts.
+        """
+        path = folder / "comparison.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{folder} has no readable comparison.json ({error}).",
+                expected="Expected the folder of a comparison.",
+                advice="Make one with `likewise compare RECIPE RECIPE --out FOLDER`.",
+            ) from error
+        missing = [key for key in ("recipes", "train_sizes", "cells", "metrics") if not content.get(key)]
+        if missing:
+            raise RunError(
+                f"{path} has no {' and no '.join(missing)}.",
+                expected="Expected what `likewise compare` writes.",
+                advice="Run the comparison again into the same folder; finished cells are kept.",
+            )
+        return cls(folder, content)
+
+    def rows(self, key: str) -> list[Row]:
+        """The list under ``key``; empty where it is absent."""
+        return list(self.content.get(key) or [])
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Recipe name → what it is called in words, in the order asked for; ``raw_pixels`` too."""
+        named = {str(recipe["name"]): str(recipe.get("label") or recipe["name"]) for recipe in self.rows("recipes")}
+        return named | {"raw_pixels": "raw pixels"}
+
+    @cached_property
+    def recipes(self) -> list[str]:
+        """Recipe names in the order asked for."""
+        return [str(recipe["name"]) for recipe in self.rows("recipes")]
+
+    @cached_property
+    def main(self) -> Row:
+        """The metric that the comparison is about."""
+        return next((metric for metric in self.rows("metrics") if metric.get("main")), self.rows("metrics")[0])
+
+    @cached_property
+    def sizes(self) -> list[Row]:
+        """Sizes that at least one recipe has a number at, ascending."""
+        measured = {row["size"] for row in self.rows("summary")}
+        return [size for size in self.rows("train_sizes") if size["size"] in measured]
+
+    def size_words(self, key: str) -> str:
+        """``1,000 training images`` for a size key."""
+        size = next((size for size in self.rows("train_sizes") if size["size"] == key), None)
+        if size is None or size.get("count") is None:
+            return "all training images" if key == "all" else f"training size {key}"
+        return f"{size['count']:,} training images"
+
+    def summary(self, recipe: str, size: str, metric: str) -> Row | None:
+        """Mean and interval of one recipe at one size, if measured."""
+        return _only(
+            row for row in self.rows("summary")
+            if (row["recipe"], row["size"], row["metric"]) == (recipe, size, metric) and row.get("mean") is not None
+        )  # fmt: skip
+
+    def baselines(self, size: str, metric: str) -> list[Row]:
+        """Untrained values of ``metric`` at a size, raw pixels first."""
+        found = [
+            row for row in self.rows("baselines")
+            if row["size"] == size and row["metric"] == metric and row.get("mean") is not None
+        ]  # fmt: skip
+        return sorted(found, key=lambda row: row["name"] != "raw_pixels")
+
+    def baseline_lines(self, size: str) -> dict[str, float]:
+        """Legend name → untrained 1-NN accuracy at a size."""
+        return {f"{row['label']}, 1-NN": float(row["mean"]) for row in self.baselines(size, "knn1_accuracy")}
+
+    def estimates(self, size: str, metric: str) -> list[Estimate]:
+        """One estimate per recipe that has the metric at the size."""
+        found = []
+        for place, recipe in enumerate(self.recipes):
+            row = self.summary(recipe, size, metric)
+            if row is not None:
+                values = [float(value) for value in row.get("values") or []]
+                found.append(
+                    Estimate(self.labels[recipe], place, float(row["mean"]), row.get("low"), row.get("high"), values)
+                )
+        return found
+
+    def by_size(self, metric: str) -> tuple[list[Line], list[Line]]:
+        """Lines over the number of training images: of the recipes, and of the baselines (raw pixels first)."""
+        counts = {size["size"]: size["count"] for size in self.sizes if size.get("count")}
+        lines = []
+        for place, recipe in enumerate(self.recipes):
+            rows = [(counts[size], self.summary(recipe, size, metric)) for size in counts]
+            lines.append(_line(self.labels[recipe], place, [(x, row) for x, row in rows if row is not None]))
+        named: dict[str, list[tuple[float, Row]]] = {}
+        for size, count in counts.items():
+            for row in self.baselines(size, metric):
+                named.setdefault(row["label"], []).append((count, row))
+        return [line for line in lines if line.x], [_line(label, 0, rows) for label, rows in named.items()]
+
+    def recall_lines(self, size: str) -> list[Line]:
+        """recall@k of every recipe at a size."""
+        lines = []
+        for row in self.rows("recall_curves"):
+            if row["size"] == size and row["recipe"] in self.recipes and row.get("mean"):
+                none = [None] * len(row["mean"])
+                low, high = row.get("low") or none, row.get("high") or none
+                place = self.recipes.index(row["recipe"])
+                lines.append(Line(self.labels[row["recipe"]], place, row["k"], row["mean"], low, high))
+        return sorted(lines, key=lambda line: line.place)
+
+    def showcase(self, size: str) -> dict[str, Path]:
+        """Recipe → folder of its first finished cell at a size."""
+        found: dict[str, Path] = {}
+        for cell in self.rows("cells"):
+            if cell["size"] == size and cell["status"] == "done":
+                found.setdefault(cell["recipe"], self.folder / cell["folder"])
+        return found
+
+
+def _only(rows: Iterable[Row]) -> Row | None:
+    return next(iter(rows), None)
+
+
+def _line(label: str, place: int, rows: list[tuple[float, Row]]) -> Line:
+    return Line(
+        label, place, [x for x, _ in rows], [float(row["mean"]) for _, row in rows],
+        [row.get("low") for _, row in rows], [row.get("high") for _, row in rows],
+    )  # fmt: skip

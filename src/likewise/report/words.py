@@ -1,0 +1,198 @@
+"""What each number of ``metrics.json`` is called, how it was measured, and how it is printed.
+
+A new protocol adds one row here; a number without a row is still shown, under its own name. The command line prints
+the same words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from likewise.report.wording import Unit, quantity
+
+NEAREST = "Nearest neighbours"
+RETRIEVAL = "Retrieval"
+PROBE = "Probe and classifier"
+TEXT = "Images and text"
+GEOMETRY = "Geometry of the space"
+COST = "Cost"
+VALIDATION = "Validation split (what choices were made on)"
+OTHER = "Other numbers"
+GROUPS = (NEAREST, RETRIEVAL, PROBE, TEXT, GEOMETRY, COST, VALIDATION, OTHER)
+
+
+@dataclass(frozen=True)
+class MetricWords:
+    """One measure in words.
+
+    Attributes:
+        label: short name for tables.
+        group: heading it stands under, one of ``GROUPS``.
+        unit: how its value is printed; a share is printed in per cent.
+        text: one or two sentences on the protocol.
+    """
+
+    label: str
+    group: str
+    unit: Unit
+    text: str
+
+    @property
+    def short(self) -> str:
+        """The label, with the split where it is not the test split."""
+        return f"{self.label}, validation" if self.group == VALIDATION else self.label
+
+    def format(self, value: float) -> str:
+        """A value of this measure with its unit.
+
+        Example:
+            >>> describe_metric("knn1_accuracy").format(0.9213)
+            '92.13 %'
+        """
+        return quantity(value, self.unit)
+
+
+_TEXTS = {
+    "knn1_accuracy": MetricWords(
+        "1-NN accuracy", NEAREST, "share",
+        "Each test image takes the class of the nearest training image (Euclidean distance); the share that is right.",
+    ),
+    "knn1_precision_macro": MetricWords(
+        "1-NN precision, macro", NEAREST, "share",
+        "Of the images called a class, the share that is of it; the mean over classes, each counting the same.",
+    ),
+    "knn1_recall_macro": MetricWords(
+        "1-NN recall, macro", NEAREST, "share",
+        "Of the images of a class, the share that is found; the mean over classes, each counting the same.",
+    ),
+    "knn1_f1_macro": MetricWords(
+        "1-NN F1, macro", NEAREST, "share", "Harmonic mean of a class's precision and recall; the mean over classes."
+    ),
+    "knn200_accuracy": MetricWords(
+        "200-NN accuracy", NEAREST, "share",
+        "The 200 nearest training images vote, each weighted by exp(cosine similarity / 0.1).",
+    ),
+    "map_at_r": MetricWords(
+        "MAP@R", RETRIEVAL, "share",
+        "Test images searched among the other test images; R is how many have the query's class. Mean average precision "
+        "over the R nearest: the whole class should come first. The strictest measure here.",
+    ),
+    "r_precision": MetricWords(
+        "R-precision", RETRIEVAL, "share",
+        "The same search: of the R nearest images, the share of the query's class; order does not matter.",
+    ),
+    "linear_probe_accuracy": MetricWords(
+        "Linear probe accuracy", PROBE, "share",
+        "A logistic regression on the frozen embeddings of the training images; its strength was chosen on validation.",
+    ),
+    "classifier_accuracy": MetricWords(
+        "The classifier's own accuracy", PROBE, "share", "The largest of the network's own class scores."
+    ),
+    "zero_shot_accuracy": MetricWords(
+        "Zero-shot accuracy", TEXT, "share", "Each image takes the class whose name, embedded as text, is nearest."
+    ),
+    "alignment": MetricWords(
+        "Alignment", GEOMETRY, "number",
+        "Mean squared distance between normalised embeddings of one class; lower is tighter (0 to 4).",
+    ),
+    "uniformity": MetricWords(
+        "Uniformity", GEOMETRY, "number",
+        "Log of the mean Gaussian potential of normalised pairs; lower means spread more evenly, 0 means collapsed.",
+    ),
+    "effective_rank": MetricWords(
+        "Effective rank", GEOMETRY, "dimensions",
+        "Exponential of the entropy of the singular values: how many dimensions are really in use.",
+    ),
+    "spread": MetricWords(
+        "Spread", GEOMETRY, "number",
+        "Mean standard deviation of the normalised embeddings per dimension, times √D: 1 is even, 0 is collapsed.",
+    ),
+    "collapsed": MetricWords(
+        "Collapsed", GEOMETRY, "yes or no",
+        "Whether the collapse alarm rang after the last epoch: nearly all embeddings in one place.",
+    ),
+    "train_seconds": MetricWords("Training time", COST, "seconds", "Wall-clock time of the training loop."),
+    "total_seconds": MetricWords(
+        "Total time", COST, "seconds", "Wall-clock time of the run with loading and evaluation."
+    ),
+    "images_per_second": MetricWords(
+        "Training speed", COST, "images/s", "Images a second that the training loop went through."
+    ),
+    "peak_memory_mb": MetricWords("Peak memory", COST, "megabytes", "Largest memory of the process."),
+}  # fmt: skip
+
+_PATTERNS: tuple[tuple[re.Pattern[str], MetricWords], ...] = (
+    (
+        re.compile(r"class_recall_at_(\d+)"),
+        MetricWords(
+            "Class recall@{0}",
+            NEAREST,
+            "share",
+            "The true class is among the {0} most probable of the neighbours' vote.",
+        ),
+    ),
+    (
+        re.compile(r"recall_at_(\d+)"),
+        MetricWords(
+            "Recall@{0}",
+            RETRIEVAL,
+            "share",
+            "Test images searched among the other test images: one of the {0} nearest has the class.",
+        ),
+    ),
+    (
+        re.compile(r"text_to_image_recall_at_(\d+)"),
+        MetricWords(
+            "Text → image recall@{0}", TEXT, "share", "The caption's own image is among its {0} nearest images."
+        ),
+    ),
+    (
+        re.compile(r"image_to_text_recall_at_(\d+)"),
+        MetricWords(
+            "Image → text recall@{0}", TEXT, "share", "One of the image's own captions is among its {0} nearest."
+        ),
+    ),
+)
+
+
+def describe_metric(name: str) -> MetricWords:
+    """The words for a metric by its name in ``metrics.json``.
+
+    Example:
+        >>> describe_metric("recall_at_5").label, describe_metric("val_knn1_accuracy").label
+        ('Recall@5', '1-NN accuracy')
+        >>> describe_metric("val_knn1_accuracy").group, describe_metric("my_score").group
+        ('Validation split (what choices were made on)', 'Other numbers')
+    """
+    if name.startswith("val_"):
+        text = describe_metric(name.removeprefix("val_"))
+        return MetricWords(text.label, VALIDATION, text.unit, "As above, on the validation split.")
+    if name in _TEXTS:
+        return _TEXTS[name]
+    for pattern, text in _PATTERNS:
+        if found := pattern.fullmatch(name):
+            sentence = text.text.format(*found.groups()).replace("one of the 1 nearest has", "the nearest has")
+            sentence = sentence.replace("among the 1 most probable", "the most probable")
+            return MetricWords(text.label.format(*found.groups()), text.group, text.unit, sentence)
+    unit: Unit = "share" if name.endswith("_accuracy") else "seconds" if name.endswith("_seconds") else "number"
+    return MetricWords(name.replace("_", " "), OTHER, unit, "")
+
+
+def metric_order(name: str) -> tuple[int, int, str, int]:
+    """Sort key: groups as in ``GROUPS``, inside a group the order of the table above, then k.
+
+    Example:
+        >>> sorted(["train_seconds", "recall_at_10", "recall_at_5", "knn1_accuracy"], key=metric_order)
+        ['knn1_accuracy', 'recall_at_5', 'recall_at_10', 'train_seconds']
+    """
+    bare = name.removeprefix("val_")
+    known = list(_TEXTS)
+    number = re.search(r"_at_(\d+)$", bare)
+    place = known.index(bare) if bare in known else len(known)
+    return (
+        GROUPS.index(describe_metric(name).group),
+        place,
+        re.sub(r"\d+$", "", bare),
+        int(number[1]) if number else 0,
+    )
