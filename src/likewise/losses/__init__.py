@@ -1,0 +1,197 @@
+"""Losses as pure functions on tensors, and each as a thin module with the same keyword arguments.
+
+Every loss takes ``group=`` and then equals one process on the batch of all ranks, in value and gradient; those that
+look at all pairs take ``tile_size=`` and never form the N × N matrix. ``TABLE`` lists them with equation and source.
+"""
+
+from likewise.losses._module import LossModule
+from likewise.losses._row import Row
+from likewise.losses._table import TABLE
+from likewise.losses.clip import (
+    CLIPLoss,
+    SigmoidLoss,
+    clip_loss,
+    sigmoid_loss,
+)
+from likewise.losses.geometry import (
+    Alignment,
+    Uniformity,
+    alignment,
+    effective_rank,
+    uniformity,
+)
+from likewise.losses.info_nce import (
+    InfoNCELoss,
+    MultipleNegativesRankingLoss,
+    info_nce_loss,
+    multiple_negatives_ranking_loss,
+)
+from likewise.losses.lifted import (
+    GeneralizedLiftedStructureLoss,
+    LiftedStructureLoss,
+    TupletMarginLoss,
+    generalized_lifted_structure_loss,
+    lifted_structure_loss,
+    tuplet_margin_loss,
+)
+from likewise.losses.n_pairs import (
+    MulticlassNPairsLoss,
+    NPairsEmbeddingLoss,
+    NPairsLoss,
+    multiclass_n_pairs_loss,
+    n_pairs_embedding_loss,
+    n_pairs_loss,
+)
+from likewise.losses.neighbours import (
+    NCALoss,
+    SoftNearestNeighborLoss,
+    nca_loss,
+    soft_nearest_neighbor_loss,
+)
+from likewise.losses.no_negatives import (
+    BarlowTwinsLoss,
+    DINOLoss,
+    NegativeCosineLoss,
+    SwAVLoss,
+    VICRegLoss,
+    barlow_twins_loss,
+    dino_loss,
+    negative_cosine_loss,
+    sinkhorn,
+    swav_loss,
+    vicreg_loss,
+)
+from likewise.losses.nt_xent import (
+    DecoupledContrastiveLoss,
+    NTXentLoss,
+    decoupled_contrastive_loss,
+    nt_xent_decomposition,
+    nt_xent_loss,
+)
+from likewise.losses.pairs import (
+    ContrastiveLoss,
+    SiameseLoss,
+    contrastive_loss,
+    siamese_loss,
+)
+from likewise.losses.proxies import (
+    ProxyAnchorLoss,
+    ProxyNCALoss,
+    ProxyNCAPlusPlusLoss,
+    SoftTripleLoss,
+    proxy_anchor_loss,
+    proxy_nca_loss,
+    proxy_nca_pp_loss,
+    soft_triple_loss,
+)
+from likewise.losses.softmax_classes import (
+    ArcFaceLoss,
+    CosFaceLoss,
+    NormalizedSoftmaxLoss,
+    SphereFaceLoss,
+    SubcenterArcFaceLoss,
+    arcface_loss,
+    cosface_loss,
+    normalized_softmax_loss,
+    sphereface_loss,
+    subcenter_arcface_loss,
+)
+from likewise.losses.supcon import (
+    SupConLoss,
+    supcon_loss,
+)
+from likewise.losses.triplet import (
+    TripletLoss,
+    triplet_loss,
+)
+from likewise.losses.weighted import (
+    CircleLoss,
+    MultiSimilarityLoss,
+    circle_loss,
+    multi_similarity_loss,
+)
+from likewise.losses.wrappers import CrossBatchMemory, MatryoshkaLoss, WeightedSum
+
+__all__ = [
+    "TABLE",
+    "Alignment",
+    "ArcFaceLoss",
+    "BarlowTwinsLoss",
+    "CLIPLoss",
+    "CircleLoss",
+    "ContrastiveLoss",
+    "CosFaceLoss",
+    "CrossBatchMemory",
+    "DINOLoss",
+    "DecoupledContrastiveLoss",
+    "GeneralizedLiftedStructureLoss",
+    "InfoNCELoss",
+    "LiftedStructureLoss",
+    "LossModule",
+    "MatryoshkaLoss",
+    "MultiSimilarityLoss",
+    "MulticlassNPairsLoss",
+    "MultipleNegativesRankingLoss",
+    "NCALoss",
+    "NPairsEmbeddingLoss",
+    "NPairsLoss",
+    "NTXentLoss",
+    "NegativeCosineLoss",
+    "NormalizedSoftmaxLoss",
+    "ProxyAnchorLoss",
+    "ProxyNCALoss",
+    "ProxyNCAPlusPlusLoss",
+    "Row",
+    "SiameseLoss",
+    "SigmoidLoss",
+    "SoftNearestNeighborLoss",
+    "SoftTripleLoss",
+    "SphereFaceLoss",
+    "SubcenterArcFaceLoss",
+    "SupConLoss",
+    "SwAVLoss",
+    "TripletLoss",
+    "TupletMarginLoss",
+    "Uniformity",
+    "VICRegLoss",
+    "WeightedSum",
+    "alignment",
+    "arcface_loss",
+    "barlow_twins_loss",
+    "circle_loss",
+    "clip_loss",
+    "contrastive_loss",
+    "cosface_loss",
+    "decoupled_contrastive_loss",
+    "dino_loss",
+    "effective_rank",
+    "generalized_lifted_structure_loss",
+    "info_nce_loss",
+    "lifted_structure_loss",
+    "multi_similarity_loss",
+    "multiclass_n_pairs_loss",
+    "multiple_negatives_ranking_loss",
+    "n_pairs_embedding_loss",
+    "n_pairs_loss",
+    "nca_loss",
+    "negative_cosine_loss",
+    "normalized_softmax_loss",
+    "nt_xent_decomposition",
+    "nt_xent_loss",
+    "proxy_anchor_loss",
+    "proxy_nca_loss",
+    "proxy_nca_pp_loss",
+    "siamese_loss",
+    "sigmoid_loss",
+    "sinkhorn",
+    "soft_nearest_neighbor_loss",
+    "soft_triple_loss",
+    "sphereface_loss",
+    "subcenter_arcface_loss",
+    "supcon_loss",
+    "swav_loss",
+    "triplet_loss",
+    "tuplet_margin_loss",
+    "uniformity",
+    "vicreg_loss",
+]

@@ -1,0 +1,205 @@
+"""Images against texts: CLIP's symmetric softmax, with several positives by id, and SigLIP's sigmoid.
+
+CLIP reads each similarity twice, as a row (image to texts) and as a column (text to images): one tile feeds both. The
+temperature may be a learned tensor; it then takes part through the embeddings, which are divided by it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from likewise.errors import LossInputError
+from likewise.losses._batch import class_sums, unit
+from likewise.losses._checks import check_embeddings, check_labels, check_positive, check_same_shape, may_look
+from likewise.losses._gather import Group, combine, gather, total_rows
+from likewise.losses._module import LossModule
+from likewise.losses._opaque import opaque
+from likewise.losses._rules import pair_logsumexp, pair_sum, softplus
+from likewise.losses._tiled import Layout
+
+Scalar = float | Tensor
+
+
+def _unit_pair(image: Tensor, text: Tensor, group: Group) -> tuple[Tensor, Tensor]:
+    least = 1 if group is None else 0
+    a = check_embeddings("image", image, min_rows=least)
+    b = check_embeddings("text", text, min_rows=least)
+    check_same_shape("image", a, "text", b)
+    return unit(a), unit(b)
+
+
+def _bound(temperature: Scalar) -> float | None:
+    if not isinstance(temperature, Tensor):
+        return 1 / temperature
+    return 1.001 / float(temperature.detach()) if temperature.device.type == "cpu" else None
+
+
+@opaque
+def clip_loss(
+    image: Tensor,
+    text: Tensor,
+    *,
+    temperature: Scalar = 0.07,
+    positives: Tensor | None = None,
+    group: Group = None,
+    tile_size: int | None = None,
+) -> Tensor:
+    """CLIP's symmetric cross-entropy (Radford et al. 2021, fig. 3), with several positives by id.
+
+    ½ mean_i -log( exp(s_ii) / sum_j exp(s_ij) )  +  ½ mean_i -log( exp(s_ii) / sum_j exp(s_ji) ),  s = cosine / t.
+    With ``positives`` row i of image and text has id i; all pairs of equal id are positives, and each direction is the
+    mean over the positives of its -log (UniCL, Yang et al. 2022, eq. 2-3). Identical embeddings give log N; one pair 0.
+
+    Args:
+        image, text: (N, D) float; row i of both belongs together. Need not be normalised.
+        temperature: > 0; divides the similarity; a float, or a tensor with one element to be learned.
+        positives: (N,) integer ids, equal id = positive; None: only row i with row i.
+        group: process group whose ranks hold the rest of the batch; None: this process alone.
+        tile_size: side of a tile; None: chosen by size.
+
+    Returns:
+        The loss, a scalar >= 0.
+
+    Raises:
+        LossInputError: shapes differ, N < 1, a value is not finite, temperature <= 0.
+
+    Example:
+        >>> import torch
+        >>> round(float(clip_loss(torch.ones(4, 3), torch.ones(4, 3))), 4)   # log 4
+        1.3863
+    """
+    check_positive("temperature", temperature)
+    a, b = _unit_pair(image, text, group)
+    ids = None if positives is None else check_labels(positives, len(a), name="positives")
+    bound = _bound(temperature)
+    rows = a / temperature
+    total = total_rows(len(a), group, a.device)
+    if group is None:
+        labels = torch.arange(len(a), device=a.device) if ids is None else ids
+        both = _Direction(rows, b, labels, labels, None, bound, tile_size, several=ids is not None, both=True)
+        return 0.5 * both.total() / total
+    all_a, start = gather(rows, group)
+    all_b, _ = gather(b, group)
+    every = torch.arange(len(all_a), device=a.device) if ids is None else gather(ids, group)[0]
+    mine = every[start : start + len(a)]
+    several = ids is not None
+    to_text = _Direction(rows, all_b, mine, every, b, bound, tile_size, several=several, both=False)
+    to_image = _Direction(b, all_a, mine, every, rows, bound, tile_size, several=several, both=False)
+    return 0.5 * combine(to_text.total() + to_image.total(), group) / total
+
+
+class _Direction:
+    """Rows against columns, and with ``both`` columns against rows, as sums of -log of the softmax at the positives."""
+
+    def __init__(
+        self,
+        rows: Tensor,
+        columns: Tensor,
+        row_labels: Tensor,
+        col_labels: Tensor,
+        partners: Tensor | None,
+        bound: float | None,
+        tile_size: int | None,
+        *,
+        several: bool,
+        both: bool,
+    ) -> None:
+        self.rows, self.columns, self.both, self.several = rows, columns, both, several
+        self.row_labels, self.col_labels = row_labels, col_labels
+        self.partners = columns if partners is None else partners
+        self.layout = Layout(row_labels, col_labels, tile_size=tile_size)
+        self.bound = bound
+
+    def _logsumexp(self, over: str) -> tuple[Tensor, Tensor]:
+        return pair_logsumexp(self.rows, self.columns, self.layout, over=over, bound=self.bound, both=self.both)
+
+    def total(self) -> Tensor:
+        """The sum over rows, and over columns where both are wanted."""
+        push_rows, push_cols = self._logsumexp("negative")
+        if not self.several:
+            partner = torch.linalg.vecdot(self.rows, self.partners)
+            total = softplus(push_rows - partner).sum()
+            return total + softplus(push_cols - partner).sum() if self.both else total
+        pull_rows, pull_cols = self._logsumexp("positive")
+        total = _several(self.rows, self.columns, self.row_labels, self.col_labels, pull_rows, push_rows)
+        if not self.both:
+            return total
+        return total + _several(self.columns, self.rows, self.col_labels, self.row_labels, pull_cols, push_cols)
+
+
+def _several(
+    rows: Tensor, columns: Tensor, row_labels: Tensor, col_labels: Tensor, pull: Tensor, push: Tensor
+) -> Tensor:
+    """Sum over rows of the mean over positives of -log softmax: (P - mean s) + softplus(Q - P)."""
+    layout = Layout(row_labels, col_labels)
+    ordered = layout.col_labels
+    count = torch.searchsorted(ordered, row_labels, right=True) - torch.searchsorted(ordered, row_labels)
+    mean = torch.linalg.vecdot(rows, class_sums(columns, layout, row_labels)) / count
+    pull = torch.where(count == 1, mean, pull)
+    total: Tensor = ((pull - mean) + softplus(push - pull)).sum()
+    return total
+
+
+@opaque
+def sigmoid_loss(
+    image: Tensor,
+    text: Tensor,
+    *,
+    temperature: Scalar,
+    bias: Scalar,
+    group: Group = None,
+    tile_size: int | None = None,
+) -> Tensor:
+    """Sigmoid loss for language-image pre-training (SigLIP, Zhai et al. 2023, eq. 1).
+
+    -1/N sum_i sum_j log sigmoid( z_ij (cos_ij/t + b) ),  z = 1 for i = j, else -1. The paper multiplies by t' =
+    1/t, which starts at 10, with b at -10. The sum over N² pairs is divided by N, as in the paper. Identical
+    embeddings give softplus(-(1/t + b)) + (N - 1) softplus(1/t + b).
+
+    Args:
+        image, text: (N, D) float; row i of both belongs together. Need not be normalised.
+        temperature: > 0; divides the similarity; a float, or a tensor with one element to be learned.
+        bias: a float, or a tensor with one element to be learned.
+        group: process group whose ranks hold the rest of the batch; None: this process alone.
+        tile_size: side of a tile; None: chosen by size.
+
+    Returns:
+        The loss, a scalar >= 0.
+
+    Raises:
+        LossInputError: shapes differ, N < 1, a value is not finite, temperature <= 0.
+
+    Example:
+        >>> import torch
+        >>> one = torch.ones(1, 3)
+        >>> round(float(sigmoid_loss(one, one, temperature=0.1, bias=-10.0)), 4)   # log 2
+        0.6931
+    """
+    check_positive("temperature", temperature)
+    a, b = _unit_pair(image, text, group)
+    shift = torch.as_tensor(bias, device=a.device)
+    if shift.numel() != 1 or (may_look(shift) and not bool(torch.isfinite(shift).all())):
+        raise LossInputError(
+            f"bias is {bias}.", expected="Expected one finite number.", advice="SigLIP starts it at -10."
+        )
+    rows = a / temperature
+    shift = shift.to(a.dtype).reshape(1, 1)
+    positive = torch.linalg.vecdot(rows, b) + shift[0]
+    columns, start = gather(b, group)
+    # the bias is one more coordinate: the engine then needs no rule of its own for it, and its gradient comes along
+    rows = torch.cat([rows, shift.expand(len(a), 1)], dim=1)
+    columns = torch.cat([columns, columns.new_ones(len(columns), 1)], dim=1)
+    every = torch.arange(len(columns), device=a.device)
+    layout = Layout(every[start : start + len(a)], every, tile_size=tile_size)
+    negatives = pair_sum(rows, columns, layout, over="negative", metric="dot", value=softplus, slope=torch.sigmoid)
+    total = total_rows(len(a), group, a.device)
+    return combine(softplus(-positive).sum() + negatives, group) / total
+
+
+class CLIPLoss(LossModule, function=clip_loss):
+    """``clip_loss`` as a module. For a learned temperature pass the parameter to the function."""
+
+
+class SigmoidLoss(LossModule, function=sigmoid_loss):
+    """``sigmoid_loss`` as a module. For a learned temperature and bias pass the parameters to the function."""

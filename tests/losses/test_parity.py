@@ -1,0 +1,101 @@
+"""The same number as pytorch-metric-learning where both have a loss, with its settings spelled out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from likewise import losses
+
+theirs = pytest.importorskip("pytorch_metric_learning.losses", reason="needs the extra 'benchmarks'")
+distances = pytest.importorskip("pytorch_metric_learning.distances")
+reducers = pytest.importorskip("pytorch_metric_learning.reducers")
+
+PLAIN = {"distance": distances.LpDistance(normalize_embeddings=False)}
+MEAN = {"reducer": reducers.MeanReducer()}
+
+CASES: dict[str, tuple[Callable[..., Tensor], Callable[[], Callable[..., Tensor]]]] = {
+    "supcon": (
+        lambda x, y: losses.supcon_loss(x, y, temperature=0.2),
+        lambda: theirs.SupConLoss(temperature=0.2),
+    ),
+    "multi_similarity": (
+        lambda x, y: losses.multi_similarity_loss(x, y, alpha=2, beta=40, base=0.5),
+        lambda: theirs.MultiSimilarityLoss(alpha=2, beta=40, base=0.5),
+    ),
+    "circle": (
+        lambda x, y: losses.circle_loss(x, y, margin=0.4, gamma=8),
+        lambda: theirs.CircleLoss(m=0.4, gamma=8),
+    ),
+    "generalized_lifted": (
+        losses.generalized_lifted_structure_loss,
+        lambda: theirs.GeneralizedLiftedStructureLoss(neg_margin=1, pos_margin=0, **PLAIN),
+    ),
+    "triplet_all": (
+        lambda x, y: losses.triplet_loss(x, y, margin=0.5),
+        lambda: theirs.TripletMarginLoss(margin=0.5, **PLAIN, **MEAN),
+    ),
+    "nca_log": (
+        lambda x, y: losses.nca_loss(x, y, form="log", temperature=2.0),
+        lambda: theirs.NCALoss(softmax_scale=0.5, distance=distances.LpDistance(normalize_embeddings=False, power=2)),
+    ),
+    "tuplet_margin": (
+        lambda x, y: losses.tuplet_margin_loss(x, y, margin=0.1, scale=16),
+        lambda: theirs.TupletMarginLoss(margin=0.1 * 180 / torch.pi, scale=16, **MEAN),
+    ),
+}
+
+WITH_PROXIES: dict[str, tuple[Callable[..., Tensor], Callable[[], Callable[..., Tensor]]]] = {
+    "arcface": (
+        lambda x, y, p: losses.arcface_loss(x, y, p, margin=0.4, scale=16),
+        lambda: theirs.ArcFaceLoss(4, 6, margin=0.4 * 180 / torch.pi, scale=16),
+    ),
+    "cosface": (
+        lambda x, y, p: losses.cosface_loss(x, y, p, margin=0.2, scale=16),
+        lambda: theirs.CosFaceLoss(4, 6, margin=0.2, scale=16),
+    ),
+    "normalized_softmax": (
+        lambda x, y, p: losses.normalized_softmax_loss(x, y, p, temperature=0.1),
+        lambda: theirs.NormalizedSoftmaxLoss(4, 6, temperature=0.1),
+    ),
+    "proxy_nca_pp": (
+        lambda x, y, p: losses.proxy_nca_pp_loss(x, y, p, temperature=0.5),
+        lambda: theirs.ProxyNCALoss(4, 6, softmax_scale=2),
+    ),
+    "proxy_anchor": (
+        lambda x, y, p: losses.proxy_anchor_loss(x, y, p, margin=0.1, alpha=8),
+        lambda: theirs.ProxyAnchorLoss(4, 6, margin=0.1, alpha=8),
+    ),
+}
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(0)
+    return torch.randn(20, 6, generator=g, dtype=torch.float64), torch.arange(20) % 4
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_pairs_agree(name: str) -> None:
+    ours, make = CASES[name]
+    x, y = batch()
+    a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+    one, two = ours(a, y), make()(b, y)
+    assert float(one.detach()) == pytest.approx(float(two.detach()), rel=1e-6)
+    one.backward()
+    two.backward()
+    torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", WITH_PROXIES)
+def test_proxies_agree(name: str) -> None:
+    ours, make = WITH_PROXIES[name]
+    x, y = batch()
+    loss = make()
+    weight = next(iter(loss.parameters()))
+    proxies = weight.detach().double()
+    proxies = proxies.T if proxies.shape == (6, 4) else proxies
+    loss.double()
+    assert float(ours(x, y, proxies)) == pytest.approx(float(loss(x, y).detach()), rel=1e-6)
