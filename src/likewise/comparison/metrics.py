@@ -1,0 +1,97 @@
+"""Which numbers a comparison is about, what they are called, and their value on each single test image.
+
+A number that is a mean over test images (an accuracy, a recall, MAP@R) can be compared in pairs, image by image, from
+the records of two runs; that removes the noise which both share and is what makes small differences visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from likewise.comparison.record import Metric
+
+__all__ = ["MAIN_METRIC", "is_share", "is_share_of_test_images", "known_metrics", "per_image"]
+
+MAIN_METRIC = "knn1_accuracy"
+
+_METRICS = (
+    Metric("knn1_accuracy", "1-NN accuracy", "fraction", True, True),
+    Metric("recall_at_1", "recall@1", "fraction", True, False),
+    Metric("recall_at_5", "recall@5", "fraction", True, False),
+    Metric("recall_at_10", "recall@10", "fraction", True, False),
+    Metric("map_at_r", "MAP@R", "fraction", True, False),
+    Metric("r_precision", "R-precision", "fraction", True, False),
+    Metric("linear_probe_accuracy", "linear probe", "fraction", True, False),
+    Metric("classifier_accuracy", "own classifier", "fraction", True, False),
+    Metric("knn200_accuracy", "200-NN accuracy", "fraction", True, False),
+    Metric("knn1_precision_macro", "1-NN precision", "fraction", True, False),
+    Metric("knn1_recall_macro", "1-NN recall", "fraction", True, False),
+    Metric("knn1_f1_macro", "1-NN F1", "fraction", True, False),
+    *(Metric(f"class_recall_at_{k}", f"class recall@{k}", "fraction", True, False) for k in range(1, 6)),
+    Metric("effective_rank", "effective rank", "dimensions", True, False),
+    Metric("train_seconds", "training seconds", "s", False, False),
+    Metric("total_seconds", "total seconds", "s", False, False),
+)
+_PREDICTIONS = {
+    "knn1_accuracy": "knn1_prediction",
+    "knn200_accuracy": "knn200_prediction",
+    "linear_probe_accuracy": "linear_probe_prediction",
+    "classifier_accuracy": "classifier_prediction",
+}
+_VALUES = {"map_at_r": "average_precision_at_r", "r_precision": "r_precision"}
+_RANKS = {"recall_at_": "first_hit_rank", "class_recall_at_": "true_class_rank"}
+
+
+def known_metrics(present: Iterable[str]) -> list[Metric]:
+    """Those of ``present`` that a comparison shows, the main one first."""
+    names = set(present)
+    return [metric for metric in _METRICS if metric.name in names]
+
+
+def is_share(metric: str) -> bool:
+    """Whether the number lies in 0 … 1 whatever is measured."""
+    return any(known.name == metric and known.unit == "fraction" for known in _METRICS)
+
+
+def is_share_of_test_images(metric: str) -> bool:
+    """Whether the number counts test images, so that one run alone has a Wilson interval."""
+    return metric in _PREDICTIONS or metric.startswith(tuple(_RANKS))
+
+
+def per_image(records: pa.Table, metric: str) -> NDArray[np.float64] | None:
+    """The metric on each test image: its mean is the number in ``metrics.json``.
+
+    Args:
+        records: the table in ``records/test.parquet`` of a run.
+        metric: a name from ``metrics.json``.
+
+    Returns:
+        (N,) in 0 … 1, or ``None`` where the number is not a mean over images or its column is missing.
+
+    Example:
+        >>> table = pa.table({"label": [0, 1, 1], "knn1_prediction": [0, 1, 0], "first_hit_rank": [1, None, 4]})
+        >>> per_image(table, "knn1_accuracy").tolist(), per_image(table, "recall_at_5").tolist()
+        ([1.0, 1.0, 0.0], [1.0, 0.0, 1.0])
+    """
+
+    def column(name: str) -> NDArray[np.float64] | None:
+        if name not in records.column_names:
+            return None
+        values: NDArray[np.float64] = np.asarray(records[name].to_numpy(zero_copy_only=False), dtype=np.float64)
+        return values
+
+    if metric in _PREDICTIONS:
+        predicted, labels = column(_PREDICTIONS[metric]), column("label")
+        return None if predicted is None or labels is None else (predicted == labels).astype(np.float64)
+    if metric in _VALUES:
+        return column(_VALUES[metric])
+    for prefix, name in _RANKS.items():
+        rest = metric.removeprefix(prefix)
+        if rest != metric and rest.isdecimal():
+            ranks = column(name)
+            return None if ranks is None else ((ranks >= 1) & (ranks <= int(rest))).astype(np.float64)
+    return None
