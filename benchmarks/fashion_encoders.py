@@ -36,9 +36,9 @@ RESULTS = Path(__file__).parent / "results" / "fashion_encoders.json"
 TARGETS = {10: 0.87, 25: 0.89, 90: 0.905, 180: 0.915}
 TIERS: dict[int, dict[str, Any]] = {
     10: {"epochs": 1},
-    25: {},
-    90: {"epochs": 10},
-    180: {"epochs": 20},
+    25: {"encoder.widths": (32, 48, 96)},
+    90: {"encoder.widths": (32, 48, 96), "epochs": 6, "flip": True},
+    180: {"encoder.widths": (32, 48, 96), "epochs": 12, "flip": True, "shift": 1},
 }
 KINDS = {
     "convolution": ("convolution", "conv"),

@@ -81,7 +81,7 @@ RECIPES = ["fashion-crossentropy", "fashion-siamese", "fashion-contrastive"]
 options = {} if SOURCE != "digits" else {"overrides": {"data.validation": 0.2, "flip": False, "shift": 0}}
 main = lw.compare(RECIPES, out=OUT / "all", seeds=SEEDS, data=SOURCE, budget=BUDGET, **options)
 sizes = lw.compare(RECIPES, out=OUT / "sizes", seeds=SEEDS, train_sizes=SIZES, data=SOURCE, budget=BUDGET, **options)
-first = {name: lw.Run.load(main.cell(name, seed=0)) for name in RECIPES}
+first = {name: lw.Run.load(main.folder / main.done(name)[0].folder) for name in RECIPES}
 
 # %% [markdown]
 # ## 1. What do the spaces look like?
@@ -112,8 +112,8 @@ plt.show()
 NAMES = ["knn1_accuracy", "knn1_precision_macro", "knn1_recall_macro", "knn1_f1_macro", "map_at_r"]
 print(f"{'':22}" + "".join(f"{name.removeprefix('knn1_'):>18}" for name in NAMES))
 for name in RECIPES:
-    rows = [main.summary(name, metric) for metric in NAMES]
-    print(f"{name:22}" + "".join(f"{row['mean']:>18.3f}" for row in rows))
+    means = {row.metric: row.mean for row in main.summary if row.recipe == name}
+    print(f"{name:22}" + "".join(f"{means[metric]:>18.3f}" for metric in NAMES))
 for name, value in first[RECIPES[0]].evaluation["baselines"].items():
     print(f"{name}: {value:.3f}, without any training")
 

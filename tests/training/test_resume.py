@@ -88,6 +88,22 @@ def test_every_optimizer_resumes_bit_identically(
     assert_same_run(train(recipe, tmp_path / "cut", resume=True, quiet=True), whole)
 
 
+def test_a_compiled_run_resumes_bit_identically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny("cross_entropy", epochs=2, compile="always").with_overrides({"encoder": "siamese_cnn"})
+    whole = train(recipe, tmp_path / "whole", quiet=True)
+    looked = loop.Monitor.look
+
+    def stopped(self: loop.Monitor, *args: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return looked(self, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Monitor, "look", stopped)
+        with pytest.raises(Interrupted, match="SIGTERM after epoch 1"):
+            train(recipe, tmp_path / "cut", quiet=True)
+    assert_same_run(train(recipe, tmp_path / "cut", resume=True, quiet=True), whole)
+
+
 def test_kill_minus_9_is_survived_bit_identically(tmp_path: Path) -> None:
     recipe = tiny("siamese", epochs=40)
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())

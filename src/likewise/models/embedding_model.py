@@ -120,6 +120,8 @@ class EmbeddingModel(nn.Module):
             self.classifier = nn.Linear(embedding_dim, len(self.class_names))
         elif class_scores == "embedding":
             self.classifier = nn.Identity()
+        # Channels last: convolution and pooling are up to twice as fast so, most of all on a CPU.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         shape = (1, input.channels, 1, 1)
         self.register_buffer("mean", torch.tensor(input.mean).view(shape) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(input.std).view(shape) * 255, persistent=False)

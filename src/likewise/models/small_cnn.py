@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from likewise.models._options import Encoder, EncoderOptions
 
 __all__ = ["SmallCNN", "SmallCNNOptions"]
+
+
+class _Halve(nn.Module):
+    """Max-pooling by 2 that leaves a side of one pixel as it is."""
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return F.max_pool2d(grid, 2, ceil_mode=min(grid.shape[2:]) < 2)
 
 
 class SmallCNN(Encoder):
@@ -36,18 +44,19 @@ class SmallCNN(Encoder):
             self.body.extend(
                 (
                     nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-                    nn.MaxPool2d(2, ceil_mode=True),
+                    _Halve(),
                     nn.BatchNorm2d(outputs),
                     nn.ReLU(),
                 )
             )
-        self.pool = nn.AdaptiveMaxPool2d(3)
         self.out_features = widths[-1] * 9
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) float to (N, 9 · widths[-1]) float."""
-        features: Tensor = self.pool(self.body(self.stem(images))).flatten(1)
-        return features
+        grid: Tensor = self.body(self.stem(images))
+        if grid.shape[2:] != (3, 3):
+            grid = F.adaptive_max_pool2d(grid, 3)
+        return grid.flatten(1)
 
 
 class SmallCNNOptions(EncoderOptions):

@@ -133,11 +133,15 @@ def load_checkpoint(path: Path, objective: nn.Module, optimizer: Optimizer, *, f
         objective.load_state_dict(
             {name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")}
         )
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         moments: dict[int, dict[str, Any]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
-                moments.setdefault(int(index), {})[key] = tensor
+                parameter = parameters[int(index)]
+                # Fused optimisers walk through memory, so a moment must lie there as its parameter does.
+                laid_out = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+                moments.setdefault(int(index), {})[key] = laid_out
         for name, value in state["optimizer"].items():
             index, _, key = name.partition(".")
             moments.setdefault(int(index), {})[key] = value
