@@ -20,7 +20,7 @@ from rich.table import Table
 
 from likewise.errors import Interrupted, LikewiseError, RecipeError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "show_messages"]
 
 app = typer.Typer(
     name="likewise",
@@ -232,13 +232,18 @@ def _fail(error: LikewiseError) -> NoReturn:
     sys.exit(130 if isinstance(error, Interrupted) else 2)
 
 
-def main() -> None:
-    """Entry point of the command ``likewise``."""
+def show_messages() -> None:
+    """Send what the package says to standard error: with the time on a terminal, as plain lines elsewhere."""
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, markup=False)
     if not sys.stderr.isatty():
         handler = logging.StreamHandler()  # type: ignore[assignment]
     logging.getLogger("likewise").addHandler(handler)
     logging.getLogger("likewise").setLevel(logging.INFO)
+
+
+def main() -> None:
+    """Entry point of the command ``likewise``."""
+    show_messages()
     try:
         app()
     except LikewiseError as error:

@@ -7,7 +7,6 @@ Fashion-MNIST if it can be had, else scikit-learn's digits, and it says plainly 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from likewise import verbs
+from likewise.cli import show_messages
 from likewise.comparison import as_table
 from likewise.data import load_dataset
 from likewise.errors import DatasetError, Interrupted, LikewiseError
@@ -24,7 +24,6 @@ __all__ = ["demo"]
 
 RECIPES = ("fashion-crossentropy", "fashion-siamese", "fashion-contrastive")
 DIGITS: dict[str, Any] = {"data.source": "digits", "data.validation": 0.2, "epochs": 20, "flip": False, "shift": 0}
-logger = logging.getLogger("likewise")
 
 
 def demo(out: Path, *, budget: str = "laptop", seeds: int = 1) -> Path:
@@ -58,7 +57,7 @@ def main() -> None:
     parser.add_argument("--budget", choices=("smoke", "laptop", "paper"), default="laptop")
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    show_messages()
     try:
         demo(options.out, budget=options.budget, seeds=options.seeds)
     except LikewiseError as error:
