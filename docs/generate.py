@@ -1,7 +1,7 @@
 """MkDocs hook: pages that say what the code says are made from the code.
 
 ``{{ command-line }}`` becomes the help of every verb, ``{{ recipes }}`` the table of shipped recipes,
-``{{ settings }}`` the settings of a recipe with their defaults.
+``{{ settings }}`` the settings of a recipe with their defaults, ``{{ losses }}`` the table of losses.
 """
 
 from __future__ import annotations
@@ -53,7 +53,13 @@ def _settings() -> str:
     return "\n\n".join(parts)
 
 
-GENERATED = {"command-line": _command_line, "recipes": _recipes, "settings": _settings}
+def _losses() -> str:
+    from likewise.losses._table import markdown
+
+    return markdown()
+
+
+GENERATED = {"command-line": _command_line, "losses": _losses, "recipes": _recipes, "settings": _settings}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

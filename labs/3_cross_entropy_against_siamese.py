@@ -78,7 +78,7 @@ print(f"{OUT / 'few.csv'}: {len(again)} images of {again.image_shape}")
 
 # %%
 RECIPES = ["fashion-crossentropy", "fashion-siamese", "fashion-contrastive"]
-options = {} if SOURCE != "digits" else {"overrides": {"data.validation": 0.2, "flip": False, "shift": 0}}
+options = {} if SOURCE != "digits" else {"overrides": {"data.validation": 0.2, "data.train_size": None}}
 main = lw.compare(RECIPES, out=OUT / "all", seeds=SEEDS, data=SOURCE, budget=BUDGET, **options)
 sizes = lw.compare(RECIPES, out=OUT / "sizes", seeds=SEEDS, train_sizes=SIZES, data=SOURCE, budget=BUDGET, **options)
 first = {name: lw.Run.load(main.folder / main.done(name)[0].folder) for name in RECIPES}

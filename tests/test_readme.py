@@ -18,7 +18,11 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = Path(sys.prefix)
     stamps = [f"-o{environment}/{name}" for name in (".installed", ".installed-dev", "bin/python")]
     return subprocess.run(
-        ["make", *stamps, f"VENV={environment}", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        ["make", "--no-print-directory", *stamps, f"VENV={environment}", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

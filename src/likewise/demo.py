@@ -23,7 +23,7 @@ from likewise.errors import DatasetError, Interrupted, LikewiseError
 __all__ = ["demo"]
 
 RECIPES = ("fashion-crossentropy", "fashion-siamese", "fashion-contrastive")
-DIGITS: dict[str, Any] = {"data.source": "digits", "data.validation": 0.2, "epochs": 20, "flip": False, "shift": 0}
+DIGITS: dict[str, Any] = {"data.source": "digits", "data.validation": 0.2, "data.train_size": None, "epochs": 20}
 
 
 def demo(out: Path, *, budget: str = "laptop", seeds: int = 1) -> Path:

@@ -88,6 +88,7 @@ def test_every_optimizer_resumes_bit_identically(
     assert_same_run(train(recipe, tmp_path / "cut", resume=True, quiet=True), whole)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # torch's own, while it compiles
 def test_a_compiled_run_resumes_bit_identically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny("cross_entropy", epochs=2, compile="always").with_overrides({"encoder": "siamese_cnn"})
     whole = train(recipe, tmp_path / "whole", quiet=True)

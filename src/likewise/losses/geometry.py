@@ -106,7 +106,7 @@ def effective_rank(embeddings: Tensor) -> Tensor:
 
     exp(-sum_k p_k log p_k),  p_k = sigma_k / sum_j sigma_j,  0 log 0 = 0, of the matrix as given (not centred). RankMe
     adds 1e-7 to each p_k, which changes the value by less than 1e-5 · D. Between 1 and min(N, D); zeros give 0.
-    Computed in float64: O(N D²), about 0.1 s for 10,000 × 128.
+    Computed in float64: O(N D²).
 
     Args:
         embeddings: (N, D) float.
