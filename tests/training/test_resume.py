@@ -133,6 +133,12 @@ def test_the_same_recipe_and_seed_give_the_same_numbers_and_another_seed_others(
     assert other.history[0]["train_loss"] != runs[0].history[0]["train_loss"]
 
 
+def test_total_seconds_are_those_on_the_clock(tmp_path: Path) -> None:
+    began = time.perf_counter()
+    run = train(tiny("cross_entropy"), tmp_path / "run", quiet=True)
+    assert run.metrics["train_seconds"] <= run.metrics["total_seconds"] <= time.perf_counter() - began
+
+
 def test_the_written_recipe_trains_the_same_run_again(tmp_path: Path) -> None:
     first = train(tiny("cross_entropy", epochs=1), tmp_path / "first", quiet=True)
     assert_same_run(train(first.folder / "recipe.yaml", tmp_path / "second", quiet=True), first)
