@@ -77,8 +77,11 @@ show(test.images[first].numpy(), list(test.class_names))
 
 # %%
 RECIPES = {"cross-entropy": "mnist-2d-crossentropy", "contrastive": "mnist-2d-contrastive"}
+options = {} if SOURCE != "digits" else {"data__validation": 0.2, "data__train_size": None}
 runs = {
-    label: lw.train(name, OUT / name, data=SOURCE, budget=BUDGET, resume=(OUT / name / "recipe.yaml").exists())
+    label: lw.train(
+        name, OUT / name, data=SOURCE, budget=BUDGET, resume=(OUT / name / "recipe.yaml").exists(), **options
+    )
     for label, name in RECIPES.items()
 }
 
