@@ -38,7 +38,7 @@ from likewise.errors import DatasetError
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
 OUT = Path(os.environ.get("LIKEWISE_LAB_OUT", "runs/labs")) / f"3-{BUDGET}"
 SOURCE = os.environ.get("LIKEWISE_LAB_FASHION", "fashion-mnist")
-SEEDS, SIZES = {"smoke": (1, [100, 500]), "laptop": (3, [100, 1000, 10000]), "paper": (3, [100, 1000, 10000])}[BUDGET]
+SEEDS, SIZES = {"smoke": (1, [100]), "laptop": (3, [100, 1000, 10000]), "paper": (3, [100, 1000, 10000])}[BUDGET]
 try:
     test = lw.load_dataset(SOURCE, split="test")
 except DatasetError as error:
