@@ -31,7 +31,7 @@ Positions = NDArray[np.int64]
 TILE_BYTES = 64 * 2**20
 """Largest tile, and largest slice of the gallery that is converted at once."""
 
-_TILE_ROWS = 256  # the matrix product reaches its full rate from about 128 rows; more only leaves the cache
+_TILE_ROWS = 128  # enough for the full rate of the matrix product; more only takes memory
 _RERANK_BYTES = 2**20  # differences of candidates per thread; half of a second-level cache
 _UNDERFLOW = 1e-36  # squares of scaled coordinates below this may have been flushed to zero
 
