@@ -128,7 +128,7 @@ def main() -> None:
         validation = [run.metrics["val_knn1_accuracy"] for run in runs]
         seconds = [run.metrics["train_seconds"] for run in runs]
         rate = statistics.median(run.metrics["images_per_second"] for run in runs)
-        low, high = mean_interval(test) if len(test) > 1 else runs[0].evaluation["intervals"]["knn1_accuracy"]
+        low, high = mean_interval(test)[1:] if len(test) > 1 else runs[0].evaluation["intervals"]["knn1_accuracy"]
         baselines = runs[0].evaluation["baselines"]
         share = rate * anatomy["flop_per_image"] / peak
         report["tiers"][tier] = {
