@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
 from likewise.errors import RecipeError
 from likewise.models import EncoderOptions, Normalize, find_encoder
 from likewise.objectives import ObjectiveOptions, find_objective
 
-__all__ = ["Budget", "DataOptions", "EvaluationOptions", "Recipe", "TrainingOptions"]
+__all__ = ["Budget", "DataOptions", "EvaluationOptions", "Recipe", "Stage", "TrainingOptions"]
 
 Budget = Literal["smoke", "laptop", "paper"]
 Count = int | float
@@ -63,6 +63,8 @@ class TrainingOptions(_Options):
         schedule: ``constant``, ``cosine`` (to zero after the warm-up) or ``one_cycle`` (up for the warm-up, then straight
             down to zero).
         warmup: share of all steps over which the learning rate rises from zero.
+        encoder_rate: the encoder's learning rate as a multiple of ``learning_rate``; below 1 to fine-tune what is good already.
+        freeze: ``encoder`` leaves the encoder as it is, its batch statistics included; what stands on it is trained.
         gradient_clip: largest Euclidean norm of the gradient; ``None`` does not clip.
         flip: mirror each training image left to right with probability ½.
         shift: move each training image by up to so many pixels in both directions, edges reflected.
@@ -83,6 +85,8 @@ class TrainingOptions(_Options):
     beta2: float = Field(default=0.999, gt=0, lt=1)
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
     warmup: float = Field(default=0.2, ge=0, lt=1)
+    encoder_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    freeze: Literal["nothing", "encoder"] = "nothing"
     gradient_clip: float | None = Field(default=None, gt=0)
     flip: bool = False
     shift: int = Field(default=0, ge=0)
@@ -105,6 +109,21 @@ class EvaluationOptions(_Options):
     projection: Literal["tsne", "umap", "pca"] = "tsne"
     projection_points: int = Field(default=3000, ge=10)
     monitor: int = Field(default=2000, ge=16)
+
+
+class Stage(_Options):
+    """Something that is trained before the run proper, which starts from its weights.
+
+    Attributes:
+        name: of the stage and of its folder below ``stages/`` in the run folder.
+        set: settings of the recipe that are different in this stage, by the same keys as ``--set``.
+        take: what the next stage takes over from it: only the ``encoder``, or the ``model`` with its embedding layer and class
+            scores as far as their shapes agree.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    set: dict[str, Any] = Field(default_factory=dict)
+    take: Literal["encoder", "model"] = "encoder"
 
 
 def _named(find: Any) -> BeforeValidator:
@@ -140,6 +159,10 @@ class Recipe(_Options):
         objective: the loss and how its batches are drawn.
         training: the loop.
         evaluation: what is measured and drawn.
+        start: a run or model folder whose encoder the weights are taken from; ``None`` starts at random.
+        start_take: ``encoder``, or ``model``: the embedding layer and the class scores too, as far as their shapes agree.
+        before: stages that are trained first, one after the other, each from the weights of the one before. The settings of
+            the recipe itself are those of the last stage, which is the run.
 
     Example:
         >>> from likewise import Recipe
@@ -163,6 +186,32 @@ class Recipe(_Options):
     objective: Annotated[SerializeAsAny[ObjectiveOptions], _named(find_objective)]
     training: TrainingOptions = TrainingOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
+    start: str | None = None
+    start_take: Literal["encoder", "model"] = "encoder"
+    before: tuple[Stage, ...] = ()
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        names = [stage.name for stage in self.before]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two stages have the same name ({', '.join(names)})")
+        for index in range(len(names)):
+            self.stage(index)
+        return self
+
+    def stage(self, index: int) -> Self:
+        """The recipe of stage ``index`` of ``before``, complete in itself.
+
+        Raises:
+            RecipeError: a setting of the stage does not exist or does not fit.
+        """
+        stage = self.before[index]
+        start, take = self.start, self.start_take
+        if index:
+            start, take = f"../{self.before[index - 1].name}", self.before[index - 1].take
+        plain = self.model_copy(update={"before": (), "start": start, "start_take": take})
+        named = {"name": f"{self.name}-{stage.name}", "title": f"{self.title or self.name}: {stage.name}"}
+        return plain.with_overrides(named | stage.set)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
@@ -180,13 +229,17 @@ class Recipe(_Options):
         """A copy with some values replaced.
 
         Args:
-            overrides: ``section.key`` or, where only one section has it, ``key`` alone, to the new value.
+            overrides: ``section.key`` or, where only one section has it, ``key`` alone, to the new value; in a stage before
+                the run ``before.NAME.section.key``.
 
         Raises:
             RecipeError: no such key, or a value that does not fit.
         """
         values = self.model_dump()
         for key, value in overrides.items():
+            if key.startswith("before."):
+                self._stage_settings(values, key)[key.split(".", 2)[2]] = value
+                continue
             target, field = self._locate(key)
             if target in ("objective", "encoder") and field == "name":
                 values[target] = {"name": value}
@@ -195,6 +248,19 @@ class Recipe(_Options):
             else:
                 values[field] = value
         return type(self).parse(values)
+
+    def _stage_settings(self, values: dict[str, Any], key: str) -> dict[str, Any]:
+        """The ``set`` in ``values`` of the stage that ``before.NAME.section.key`` names."""
+        name, _, setting = key.removeprefix("before.").partition(".")
+        names = [stage.name for stage in self.before]
+        if name not in names or not setting:
+            raise RecipeError(
+                f"{key!r} is not a setting of a stage of recipe {self.name!r}.",
+                expected=f"Its stages before the run: {', '.join(names) or 'none'}.",
+                advice="Write before.STAGE.section.key, such as before.pretrain.training.epochs.",
+            )
+        settings: dict[str, Any] = values["before"][names.index(name)]["set"]
+        return settings
 
     def _locate(self, key: str) -> tuple[str, str]:
         sections = {

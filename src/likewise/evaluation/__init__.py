@@ -13,6 +13,7 @@ from likewise.evaluation.project import project
 from likewise.evaluation.retrieval import RetrievalResult, retrieval
 from likewise.evaluation.suite import Evaluation, evaluate
 from likewise.evaluation.trustworthiness import trustworthiness
+from likewise.evaluation.unlabeled import evaluate_unlabeled
 
 __all__ = [
     "ClassificationScores",
@@ -28,6 +29,7 @@ __all__ = [
     "class_recall_at_k",
     "classification_scores",
     "evaluate",
+    "evaluate_unlabeled",
     "geometry",
     "knn",
     "knn_vote",

@@ -18,7 +18,7 @@ class EmbeddedSplit:
 
     Args:
         embeddings: (N, D) float32, finite; a tensor or another real dtype is converted.
-        labels: (N,) int64, 0 … K-1.
+        labels: (N,) int64, 0 … K-1; -1 in every row where there are none.
         ids: N names, unique and stable, the same as in the data set.
 
     Raises:
@@ -37,7 +37,9 @@ class EmbeddedSplit:
     def __post_init__(self) -> None:
         embeddings = as_embeddings(self.embeddings, "embeddings").astype(np.float32, copy=False)
         object.__setattr__(self, "embeddings", embeddings)
-        object.__setattr__(self, "labels", as_labels(self.labels, "labels", len(embeddings)))
+        unknown = np.full(len(embeddings), -1)
+        known = None if np.array_equal(self.labels, unknown) else as_labels(self.labels, "labels", len(embeddings))
+        object.__setattr__(self, "labels", unknown if known is None else known)
         object.__setattr__(self, "ids", tuple(self.ids))
         if len(self.ids) != len(embeddings):
             raise EvaluationError(
@@ -48,6 +50,11 @@ class EmbeddedSplit:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+    @property
+    def labeled(self) -> bool:
+        """Whether its rows have labels."""
+        return bool((self.labels >= 0).all())
 
     @property
     def dimension(self) -> int:

@@ -2,9 +2,11 @@
 
 from likewise.models._options import Encoder, EncoderOptions, encoder_names, find_encoder
 from likewise.models.embedding_model import EmbeddingModel, InputSpec, Normalize
+from likewise.models.resnet import ResNet, ResNetOptions
 from likewise.models.siamese_cnn import SiameseCNN, SiameseCNNOptions
 from likewise.models.small_cnn import SmallCNN, SmallCNNOptions
 from likewise.models.storage import load_model, save_model
+from likewise.models.whitened_cnn import WhitenedCNN, WhitenedCNNOptions
 
 __all__ = [
     "EmbeddingModel",
@@ -12,10 +14,14 @@ __all__ = [
     "EncoderOptions",
     "InputSpec",
     "Normalize",
+    "ResNet",
+    "ResNetOptions",
     "SiameseCNN",
     "SiameseCNNOptions",
     "SmallCNN",
     "SmallCNNOptions",
+    "WhitenedCNN",
+    "WhitenedCNNOptions",
     "encoder_names",
     "find_encoder",
     "load_model",

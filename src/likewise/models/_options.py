@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
-from torch import nn
+from torch import Tensor, nn
 
 from likewise.errors import ModelError
 
@@ -24,6 +24,13 @@ class Encoder(nn.Module):
     """Images to features: (N, C, H, W) float to (N, ``out_features``) float."""
 
     out_features: int
+
+    def fit_to(self, pixels: Tensor) -> None:
+        """Set what is computed from data once and not trained, such as a whitening layer; nothing by default.
+
+        Args:
+            pixels: (N, C, H, W) float training images, normalised as ``forward`` gets them.
+        """
 
 
 class EncoderOptions(BaseModel):

@@ -104,6 +104,7 @@ class EmbeddingModel(nn.Module):
                 expected="Both must be equal.",
                 advice=f"Set embedding_dim={len(class_names)}, or objective.class_scores=linear.",
             )
+        self.encoder_frozen = False
         self.encoder_options = encoder
         self.input = input
         self.embedding_dim = embedding_dim
@@ -130,14 +131,45 @@ class EmbeddingModel(nn.Module):
         """Embeddings of a batch, as the objective sees them.
 
         Args:
-            images: (N, C, H, W), uint8 or float, in 0 … 255.
+            images: (N, C, H, W), uint8 or float, in 0 … 255; or what ``features`` made of them, (N, ``encoder.out_features``).
 
         Returns:
             (N, D) float; of norm 1 where ``normalize`` is ``always``.
         """
-        pixels = ((images.to(self.mean.dtype) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        embeddings: Tensor = self.embedding(self.encoder(pixels))
+        embeddings: Tensor = self.embedding(images if images.ndim == 2 else self.features(images))
         return F.normalize(embeddings) if self.normalize == "always" else embeddings
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the encoder makes of ``images`` (N, C, H, W): (N, ``encoder.out_features``) float."""
+        features: Tensor = self.encoder(self.normalized(images))
+        return features
+
+    def adopt_input(self, source: InputSpec) -> None:
+        """Normalise pixels as ``source`` does: an encoder goes on seeing what it was trained on."""
+        self.input = self.input.model_copy(update={"mean": source.mean, "std": source.std})
+        self.mean.copy_(torch.tensor(source.mean).view(self.mean.shape) * 255)
+        self.std.copy_(torch.tensor(source.std).view(self.std.shape) * 255)
+
+    def fit_to(self, images: Tensor) -> None:
+        """Let the encoder set what it computes from training images (N, C, H, W), once before training."""
+        self.encoder.fit_to(self.normalized(images))
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """Pixels (N, C, H, W) in 0 … 255 as the encoder takes them: mean 0 and deviation 1 in each channel."""
+        return ((images.to(self.mean.dtype) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def freeze_encoder(self) -> None:
+        """Leave the encoder as it is from now on: no gradient, and its batch normalisation in evaluation mode."""
+        self.encoder.requires_grad_(False)
+        self.encoder_frozen = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> EmbeddingModel:
+        """Switch training mode; a frozen encoder stays in evaluation mode."""
+        super().train(mode)
+        if self.encoder_frozen:
+            self.encoder.eval()
+        return self
 
     def classify(self, embeddings: Tensor) -> Tensor:
         """Class scores (N, K) of embeddings (N, D) as ``forward`` gives them.

@@ -32,16 +32,24 @@ class Batch(NamedTuple):
 
     ``indices`` (M,) are the images to load; ``labels`` (M,) their labels; ``different`` (M/2,) is set where the images
     are pairs, first all the first images, then all the second ones: 1 for a pair of different classes, 0 for the same.
+    Where the data has no labels all labels are -1. ``draws`` is the generator of everything random in this step (views,
+    masks, permutations): the loop seeds it from the run's seed and the step, so that a resumed run draws the same.
     """
 
     indices: Tensor
     labels: Tensor
     different: Tensor | None = None
+    draws: torch.Generator | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """Labels and pair labels on ``device``; the indices stay where they are."""
+        """Labels and pair labels on ``device``; indices and generator stay where they are."""
         different = None if self.different is None else self.different.to(device)
-        return Batch(self.indices, self.labels.to(device), different)
+        return self._replace(labels=self.labels.to(device), different=different)
+
+    @property
+    def generator(self) -> torch.Generator:
+        """``draws``, or torch's global one where none was given."""
+        return torch.default_generator if self.draws is None else self.draws
 
 
 class Objective(nn.Module):
@@ -68,6 +76,24 @@ class Objective(nn.Module):
         """Scalar loss of ``images`` (M, C, H, W), which are those that ``batch`` names."""
         raise NotImplementedError
 
+    def explain(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Scalars that say what the loss of a batch is made of, by name.
+
+        After each epoch their means over the validation batches stand in the epoch's line as ``val_<name>``. Called without
+        gradient, with the arguments and in place of ``forward``: the value under ``loss`` is the loss itself.
+        """
+        return {"loss": self(images, batch)}
+
+    def rate_factors(self) -> dict[str, float]:
+        """Learning rates as multiples of the run's, by the beginning of the parameters' names in this module."""
+        return {}
+
+    def after_step(self, done: float) -> None:
+        """Called after each step of the optimiser; ``done`` is the share of the run behind it, in (0, 1].
+
+        The place for what follows the weights without a gradient, such as a momentum encoder.
+        """
+
 
 class ObjectiveOptions(BaseModel):
     """Options of one objective."""
@@ -85,6 +111,16 @@ class ObjectiveOptions(BaseModel):
     def scores(self) -> Literal["linear", "embedding"] | None:
         """Which class scores the model must have for this objective."""
         return None
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it learns from labels; one that does not also takes data without any."""
+        return True
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether it looks at the images other than through the model, to draw views or to predict their pixels."""
+        return False
 
     @property
     def draws_pairs(self) -> bool:

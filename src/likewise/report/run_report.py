@@ -16,6 +16,7 @@ from likewise.report.page import render
 from likewise.report.picture import Picture, save_pictures
 from likewise.report.run_pictures import numeric_pictures, test_records
 from likewise.report.run_summary import chart, sentences, table
+from likewise.report.stages import MEASURES, stage_rows
 from likewise.report.wording import flat
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def write_run_report(run: Run, data: Splits | None = None) -> Path:
         sentences=sentences(run),
         chart=chart(run),
         table=table(run),
+        stages=stage_rows(run),
+        stage_measures=list(MEASURES.values()),
         intervals_known=bool(run.evaluation.get("intervals")),
         warnings=list(run.warnings),
         collapsed=[row["epoch"] for row in run.history if row.get("collapsed")],

@@ -60,14 +60,9 @@ class _Trainer:
     def __init__(
         self, recipe: Recipe, train: ImageDataset, objective: Objective, fabric: Fabric, monitor: Monitor, folder: Path
     ) -> None:
-        if train.labels is None:
-            raise TrainingError(
-                f"{train.name} has no labels.",
-                expected=f"The objective {recipe.objective.name} learns from labels.",
-                advice="Use a labelled source.",
-            )
         self.recipe, self.options, self.folder, self.fabric = recipe, recipe.training, folder, fabric
-        self.train, self.labels = train, train.labels
+        self.train = train
+        self.labels = torch.full((len(train),), -1) if train.labels is None else train.labels
         self.objective, self.monitor = objective, monitor
         self.epochs, self.steps_per_epoch = epochs_and_steps(len(train), self.options)
         self.total_steps = self.epochs * self.steps_per_epoch
@@ -122,11 +117,12 @@ class _Trainer:
     def _step(self, batch: Batch, images: Tensor) -> float:
         rate = learning_rate_at(self.progress.step, self.total_steps, self.options)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_factor", 1.0)
         draws = generator_for(self.recipe.seed, self.progress.step, 2)
         images = flip_and_shift(images, draws, flip=self.options.flip, shift=self.options.shift)
         device = self.fabric.device
-        loss: Tensor = self.module(images.to(device, non_blocking=True), batch.to(device))
+        batch = batch.to(device)._replace(draws=draws)
+        loss: Tensor = self.module(images.to(device, non_blocking=True), batch)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
@@ -140,6 +136,7 @@ class _Trainer:
             self.fabric.clip_gradients(self.module, self._stepper, max_norm=self.options.gradient_clip)
         self._stepper.step()
         self._stepper.zero_grad(set_to_none=True)
+        self.objective.after_step((self.progress.step + 1) / self.total_steps)
         return value
 
     def close_epoch(self) -> dict[str, Any]:

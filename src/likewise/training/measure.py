@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from likewise.data import ImageDataset, Splits, cache_home
-from likewise.errors import EvaluationError
-from likewise.evaluation import EmbeddedSplit, baselines, evaluate
+from likewise.evaluation import EmbeddedSplit, baselines, evaluate, evaluate_unlabeled
 from likewise.models import EmbeddingModel
 from likewise.training.files import read_json, replacing, write_json
 from likewise.training.run import SPLITS, write_embeddings
@@ -28,16 +27,11 @@ BATCH = 1024
 
 
 def embed_split(model: EmbeddingModel, data: ImageDataset) -> tuple[EmbeddedSplit, NDArray[np.float32] | None]:
-    """Embeddings of a labelled split in its order, and class scores (N, K) where the model has any."""
-    if data.labels is None:
-        raise EvaluationError(
-            f"The {data.split} split of {data.name} has no labels.",
-            expected="Nearest neighbours, retrieval and probes are measured against labels.",
-            advice="Use a labelled source.",
-        )
+    """Embeddings of a split in its order, and class scores (N, K) where the model has any."""
     blocks: Iterator[Tensor] = (images for _, images in data.batches(torch.arange(len(data)).split(BATCH)))
     embeddings, scores = model.embed_batches(blocks)
-    return EmbeddedSplit(embeddings, data.labels.cpu().numpy(), data.ids), scores
+    labels = np.full(len(data), -1) if data.labels is None else data.labels.cpu().numpy()
+    return EmbeddedSplit(embeddings, labels, data.ids), scores
 
 
 def cached_baselines(splits: Splits, dimension: int) -> dict[str, float]:
@@ -66,7 +60,8 @@ def measure(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, fl
 
     Args:
         model: on the device that is to embed.
-        splits: train is the gallery and trains the probe, validation chooses its strength, test is reported.
+        splits: train is the gallery and trains the probe, validation chooses its strength, test is reported. Without
+            labels in all three only geometry and neighbours are measured.
         folder: the run folder.
 
     Returns:
@@ -78,14 +73,17 @@ def measure(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, fl
         embedded[name], scores[name] = embed_split(model, getattr(splits, name))
         write_embeddings(folder, name, embedded[name])
     logger.info("embedded %s images", f"{sum(len(part.labels) for part in embedded.values()):,}")
-    result = evaluate(
-        embedded["train"],
-        embedded["validation"],
-        embedded["test"],
-        num_classes=splits.train.num_classes,
-        class_scores=scores["test"],
-        validation_class_scores=scores["validation"],
-    )
+    if all(part.labeled for part in embedded.values()):
+        result = evaluate(
+            embedded["train"],
+            embedded["validation"],
+            embedded["test"],
+            num_classes=splits.train.num_classes,
+            class_scores=scores["test"],
+            validation_class_scores=scores["validation"],
+        )
+    else:
+        result = evaluate_unlabeled(embedded["train"], embedded["test"])
     records = folder / "records" / "test.parquet"
     records.parent.mkdir(exist_ok=True)
     with replacing(records) as beside:

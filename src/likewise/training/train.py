@@ -14,16 +14,19 @@ import torch
 from likewise.data import Splits
 from likewise.errors import RunError, TrainingError
 from likewise.models import EmbeddingModel, InputSpec, save_model
+from likewise.objectives import find_objective, objective_names
 from likewise.recipe import Budget, Recipe
 from likewise.recipes import load_recipe
 from likewise.training.compilation import compile_encoder
 from likewise.training.environment import describe_environment, make_fabric, peak_memory_mb
 from likewise.training.files import write_json
+from likewise.training.frozen import frozen_features
 from likewise.training.loop import epochs_and_steps, fit
 from likewise.training.measure import measure
 from likewise.training.monitor import Monitor
 from likewise.training.run import Run, data_of
 from likewise.training.run_folder import free_folder, logging_to, open_folder, working_in
+from likewise.training.start import start_of, take_weights
 
 __all__ = ["build_model", "remeasure", "resolve", "train"]
 
@@ -92,21 +95,28 @@ def train(
 
 
 def _train_in(folder: Path, recipe: Recipe, *, quiet: bool) -> None:
+    earlier = [_stage(folder, recipe, index, quiet=quiet) for index in range(len(recipe.before))]
     began = time.perf_counter()
     splits = data_of(recipe)
     logger.info("%s: %s", recipe.data.source, splits.train.origin)
     for note in splits.notes:
         logger.info("%s", note)
+    start = start_of(recipe, folder)
     fabric = make_fabric(accelerator=recipe.training.accelerator, precision=recipe.training.precision)
     write_json(folder / "environment.json", describe_environment(fabric))
     torch.manual_seed(recipe.seed)
     if fabric.device.type == "cuda":
         splits = Splits(splits.train.to(fabric.device), splits.validation, splits.test, splits.unlabeled, splits.notes)
     model = build_model(recipe, splits)
+    if start:
+        take_weights(model, start, recipe.start_take if not recipe.before else recipe.before[-1].take)
+    if recipe.training.freeze == "encoder":
+        model.freeze_encoder()
     objective = recipe.objective.build(model)
     epochs, steps = epochs_and_steps(len(splits.train), recipe.training)
     images = epochs * steps * recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1)
-    compile_encoder(model, recipe.training.compile, images=images)
+    if recipe.training.freeze == "nothing":
+        compile_encoder(model, recipe.training.compile, images=images)
     monitor = Monitor(
         splits.train,
         splits.validation,
@@ -122,8 +132,11 @@ def _train_in(folder: Path, recipe: Recipe, *, quiet: bool) -> None:
         steps,
         fabric.device,
     )
+    learned = splits.train
+    if recipe.training.freeze == "encoder":
+        learned = frozen_features(recipe, model.to(fabric.device), splits.train)
     beside_the_loop = time.perf_counter() - began
-    progress = fit(recipe, splits.train, objective, fabric, monitor, folder, quiet=quiet)
+    progress = fit(recipe, learned, objective, fabric, monitor, folder, quiet=quiet)
     began = time.perf_counter()
     save_model(model, folder / "model")
     with torch.compiler.set_stance("force_eager"):
@@ -131,29 +144,54 @@ def _train_in(folder: Path, recipe: Recipe, *, quiet: bool) -> None:
     last = progress.history[-1]
     metrics |= {
         "collapsed": float(last["collapsed"]),
-        "train_seconds": round(progress.train_seconds, 3),
-        "total_seconds": round(progress.total_seconds + beside_the_loop + time.perf_counter() - began, 3),
+        "train_seconds": round(progress.train_seconds + sum(run.metrics["train_seconds"] for run in earlier), 3),
+        "total_seconds": round(
+            progress.total_seconds
+            + beside_the_loop
+            + time.perf_counter()
+            - began
+            + sum(run.metrics["total_seconds"] for run in earlier),
+            3,
+        ),
         "images_per_second": last["images_per_second"],
         "peak_memory_mb": round(_peak(fabric.device), 1),
     }
     write_json(folder / "warnings.json", _warnings(splits, last))
     write_json(folder / "metrics.json", metrics)
-    logger.info("done: 1-NN accuracy %.2f %% on test, in %s", 100 * metrics["knn1_accuracy"], folder)
+    if "knn1_accuracy" in metrics:
+        logger.info("done: 1-NN accuracy %.2f %% on test, in %s", 100 * metrics["knn1_accuracy"], folder)
+    else:
+        logger.info("done: effective rank %.1f on test, in %s", metrics["effective_rank"], folder)
+
+
+def _stage(folder: Path, recipe: Recipe, index: int, *, quiet: bool) -> Run:
+    """Stage ``index`` before the run, from where it stands; it is a run of its own in ``stages/NAME``."""
+    name = recipe.before[index].name
+    inner, plan = folder / "stages" / name, recipe.stage(index)
+    open_folder(inner, plan, resume=True)
+    with working_in(inner), logging_to(inner / "log.txt"):
+        if not (inner / "metrics.json").is_file():
+            logger.info("stage %d of %d: %s", index + 1, len(recipe.before) + 1, name)
+            _train_in(inner, plan, quiet=quiet)
+    return Run.load(inner)
 
 
 def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:
     """The model of a recipe with fresh weights from torch's global random state, normalising by these training images."""
     train = splits.train
-    if train.labels is None:
+    if train.labels is None and recipe.objective.needs_labels:
+        free = [name for name in objective_names() if not find_objective(name).model_construct().needs_labels]
         raise TrainingError(
             f"{train.name} has no labels.",
             expected=f"The objective {recipe.objective.name} learns from labels.",
-            advice="Use a labelled source.",
+            advice=f"Use a labelled source, or an objective that needs none: {', '.join(free)}."
+            if free
+            else "Use a labelled source.",
         )
     if len(train) < 2:
         raise TrainingError(f"There are {len(train)} training images.", expected="Expected at least two.")
     sample = train.take(torch.linspace(0, len(train) - 1, min(len(train), 10_000)).round().long())
-    return EmbeddingModel(
+    model = EmbeddingModel(
         recipe.encoder,
         InputSpec.measure(sample.cpu()),
         embedding_dim=recipe.embedding_dim,
@@ -162,6 +200,8 @@ def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:
         class_names=train.class_names,
         class_scores=recipe.objective.scores,
     )
+    model.fit_to(sample.cpu())
+    return model
 
 
 def _peak(device: torch.device) -> float:
