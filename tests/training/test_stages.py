@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from likewise.errors import RecipeError, TrainingError
 from likewise.models import EmbeddingModel
 from likewise.recipe import Recipe
 from likewise.training import Run, train
-from likewise.training import train as train_module
 
 from .test_resume import assert_same_run, tiny
 
+train_module = importlib.import_module("likewise.training.train")
 STAGED = {
     "objective": "cross_entropy",
     "training": {"epochs": 2, "batch_size": 50, "freeze": "encoder"},
