@@ -1,14 +1,15 @@
 """Three gloo processes, started once, that compute a loss as ranks of a training under DDP would.
 
 Each rank embeds its own rows with a shared weight, computes the loss with ``group=``, and the weights' gradients are
-averaged over ranks as DistributedDataParallel does. Rank 0 answers; all ranks must agree on the value.
+averaged over ranks as DistributedDataParallel does. A task may also name a function of ``rank_steps.py``, which is then
+called with the rank, the group and its own arguments. All ranks that take part answer.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
@@ -40,11 +41,17 @@ def _work(rank: int, place: str, pipe: Connection) -> None:
     dist.init_process_group("gloo", init_method=f"file://{place}/store", rank=rank, world_size=WORLD)
     groups = {2: dist.new_group([0, 1]), 3: dist.new_group([0, 1, 2])}
     import loss_cases
+    import rank_steps
 
     pipe.send("ready")
     while (task := pipe.recv()) is not None:
         try:
-            pipe.send(_run(task, rank, groups, loss_cases))
+            if "step" in task:
+                inside = rank < task["ranks"]
+                step = getattr(rank_steps, task["step"])
+                pipe.send(step(rank, groups[task["ranks"]], **task["arguments"]) if inside else None)
+            else:
+                pipe.send(_run(task, rank, groups, loss_cases))
         except Exception as error:
             pipe.send(error)
     dist.destroy_process_group()
@@ -93,20 +100,30 @@ class GlooPool:
         for pipe in self._pipes:
             pipe.recv()
 
-    def run(self, **task: Any) -> list[tuple[float, list[Tensor | None]]]:
+    def step(self, name: str, ranks: int, **arguments: Any) -> list[Any]:
+        """What a function of ``rank_steps.py`` gives on each of so many ranks."""
+        return self.run(step=name, ranks=ranks, arguments=arguments)
+
+    def run(self, **task: Any) -> list[Any]:
         """The answers of the ranks that took part."""
         for pipe in self._pipes:
             pipe.send(task)
-        answers = [pipe.recv() for pipe in self._pipes]
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return [a for a in answers if a is not None]
+        answers: dict[int, Any] = {}
+        while len(answers) < WORLD:
+            waiting = {pipe: rank for rank, pipe in enumerate(self._pipes) if rank not in answers}
+            for pipe in wait(list(waiting)):
+                answers[waiting[pipe]] = answer = pipe.recv()
+                if isinstance(answer, Exception):
+                    # the other ranks may wait for this one for ever
+                    for process in self._processes:
+                        process.kill()
+                    raise answer
+        return [answers[rank] for rank in range(WORLD) if answers[rank] is not None]
 
     def close(self) -> None:
         """End the processes."""
-        for pipe in self._pipes:
-            pipe.send(None)
-        for process in self._processes:
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            if process.is_alive():
+                pipe.send(None)
             process.join(timeout=20)
         self._folder.cleanup()

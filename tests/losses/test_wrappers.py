@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from rank_steps import Model, gradients
 
 from likewise import losses
 from likewise.errors import LossInputError
@@ -41,6 +42,35 @@ def test_memory_is_state_and_rests_in_eval() -> None:
         remember.train()(torch.randn(4, 5), torch.tensor([0, 0, 1, 1]))
     with pytest.raises(LossInputError, match="size is 0"):
         losses.CrossBatchMemory(losses.supcon_loss, size=0, embedding_dim=4)
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("supcon_loss", {"temperature": 0.2}),
+        ("contrastive_loss", {"margin": 3.0}),
+        ("triplet_loss", {"mining": "hard"}),
+    ],
+)
+def test_memory_on_ranks_equals_one_process(ranks: int, loss: str, options: dict[str, object], gloo) -> None:  # type: ignore[no-untyped-def]
+    sizes = {2: [7, 4], 3: [5, 0, 6]}[ranks]
+    g = torch.Generator().manual_seed(0)
+    whole = [(torch.randn(11, 5, generator=g, dtype=torch.float64), torch.arange(11) % 4) for _ in range(3)]
+    parts = [list(zip(x.split(sizes), y.split(sizes), strict=True)) for x, y in whole]
+    model, function = Model(), getattr(losses, loss)
+    remember = losses.CrossBatchMemory(lambda *a, **o: function(*a, **options, **o), 15, 4).double()
+    answers = gloo.step("memory_steps", ranks, loss=loss, options=options, size=15, batches=parts)
+    for step, (x, labels) in enumerate(whole):
+        model.zero_grad()
+        value = remember(model(x), labels)
+        value.backward()
+        for found, grads, embeddings, kept in (answer[step] for answer in answers):
+            assert float(found) == pytest.approx(float(value.detach()), rel=1e-9)
+            torch.testing.assert_close(embeddings, remember.embeddings, rtol=1e-12, atol=1e-14)
+            assert torch.equal(kept, remember.labels)
+            for a, b in zip(grads, gradients(model), strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-10)
 
 
 def test_matryoshka_sums_over_prefixes() -> None:

@@ -20,6 +20,7 @@ from likewise.losses.geometry import (
     effective_rank,
     uniformity,
 )
+from likewise.losses.grad_cache import GradCache
 from likewise.losses.info_nce import (
     InfoNCELoss,
     MultipleNegativesRankingLoss,
@@ -125,6 +126,7 @@ __all__ = [
     "DINOLoss",
     "DecoupledContrastiveLoss",
     "GeneralizedLiftedStructureLoss",
+    "GradCache",
     "InfoNCELoss",
     "LiftedStructureLoss",
     "LossModule",

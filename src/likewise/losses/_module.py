@@ -55,9 +55,9 @@ class LossModule(nn.Module):
             )
         self.options = {name: options.get(name, default) for name, default in self.defaults.items()}
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        """The loss of these tensors."""
-        loss: Tensor = type(self).function(*tensors, **self.options)
+    def forward(self, *tensors: Tensor, **options: Any) -> Tensor:
+        """The loss of these tensors; an option given here (``memory``, ``tuples``) counts for this call."""
+        loss: Tensor = type(self).function(*tensors, **{**self.options, **options})
         return loss
 
     def extra_repr(self) -> str:

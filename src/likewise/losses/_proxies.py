@@ -85,7 +85,7 @@ class ProxyModule(LossModule):
         centers = self.options.get("centers")
         self.proxies = nn.Parameter(torch.randn(shape if centers is None else (num_classes * centers, embedding_dim)))
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        """The loss of embeddings and labels against the proxies."""
+    def forward(self, *tensors: Tensor, **options: Any) -> Tensor:
+        """The loss of embeddings and labels against the proxies; an option given here counts for this call."""
         function: Callable[..., Tensor] = type(self).function
-        return function(*tensors, self.proxies, **self.options)
+        return function(*tensors, self.proxies, **{**self.options, **options})

@@ -85,7 +85,9 @@ def contrastive_loss(
     push = 0.5 * _push(x - center, columns, batch, form, margin)
     pairs = 0.5 * count * (count - 1)
     if memory is not None:
-        kept = LabelledBatch(embeddings, labels, normalize=False, memory=memory, tile_size=tile_size, only_memory=True)
+        kept = LabelledBatch(
+            embeddings, labels, normalize=False, memory=memory, tile_size=tile_size, min_rows=0, only_memory=True
+        )
         other = kept.all_columns - center
         total = total + pair_sum(
             x - center, other, kept.layout, over="positive", metric="squared", value=_same, slope=_one
