@@ -1,7 +1,8 @@
 """MkDocs hook: pages that say what the code says are made from the code.
 
 ``{{ command-line }}`` becomes the help of every verb, ``{{ recipes }}`` the table of shipped recipes,
-``{{ settings }}`` the settings of a recipe with their defaults, ``{{ losses }}`` the table of losses.
+``{{ settings }}`` the settings of a recipe with their defaults, ``{{ losses }}`` the table of losses,
+``{{ label-losses }}`` and ``{{ samplers }}`` what the objective ``metric`` takes.
 """
 
 from __future__ import annotations
@@ -59,7 +60,42 @@ def _losses() -> str:
     return markdown()
 
 
-GENERATED = {"command-line": _command_line, "losses": _losses, "recipes": _recipes, "settings": _settings}
+def _label_losses() -> str:
+    from likewise.objectives import LossChoice, label_losses
+
+    rows = ["| `objective.loss` | options | `--trials` looks in |", "| --- | --- | --- |"]
+    for name, row in sorted(label_losses().items()):
+        options = LossChoice(name=name).model_dump(exclude={"name", "tile_size"})
+        shown = ", ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in options.items()
+        )
+        searched = ", ".join(f"{key} {found.low:g} to {found.high:g}" for key, found in row.search.items())
+        rows.append(f"| `{name}` | {shown} | {searched} |")
+    return "\n".join(rows)
+
+
+def _samplers() -> str:
+    from likewise.objectives import SamplerOptions
+
+    rows = ["| `objective.sampler` | a batch | options |", "| --- | --- | --- |"]
+    for name, options in SamplerOptions.known.items():
+        batch = (options.__doc__ or "").splitlines()[0]
+        fields = {key: field for key, field in options.model_fields.items() if key != "name"}
+        shown = ", ".join(
+            f"{key} (required)" if field.is_required() else f"{key} {field.default}" for key, field in fields.items()
+        )
+        rows.append(f"| `{name}` | {batch} | {shown} |")
+    return "\n".join(rows)
+
+
+GENERATED = {
+    "command-line": _command_line,
+    "label-losses": _label_losses,
+    "losses": _losses,
+    "recipes": _recipes,
+    "samplers": _samplers,
+    "settings": _settings,
+}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -53,6 +53,36 @@ def test_overrides_find_their_section_or_say_what_is_near() -> None:
         recipe.with_overrides({"objective.temperature": 2})
 
 
+METRIC = SHORT | {"objective": {"name": "metric", "loss": {"name": "triplet", "margin": 0.5}}}
+
+
+def test_overrides_reach_into_a_section_and_a_new_name_starts_it_anew() -> None:
+    recipe = Recipe.parse(METRIC)
+
+    def objective(**overrides: object) -> dict[str, object]:
+        named = {key.replace("__", "."): value for key, value in overrides.items()}
+        return recipe.with_overrides(named).objective.model_dump()
+
+    assert objective(objective__loss__margin=0.1)["loss"]["margin"] == 0.1  # type: ignore[index]
+    assert objective(margin=0.1)["loss"]["mining"] == "all"  # type: ignore[index]
+    supcon = {"name": "supcon", "temperature": 0.1, "variant": "out", "tile_size": None}
+    assert objective(objective__loss="supcon")["loss"] == supcon
+    assert objective(objective__loss__name="supcon")["loss"] == supcon
+    both = objective(objective__loss__temperature=0.2, objective__loss="supcon")
+    assert both["loss"] == supcon | {"temperature": 0.2}
+    assert objective(objective__sampler="classes")["sampler"] == {"name": "classes", "images_per_class": 4}
+    assert objective(objective__sampler__images_per_class=2, objective__sampler="classes")["sampler"] == {
+        "name": "classes",
+        "images_per_class": 2,
+    }
+    again = Recipe.parse(SHORT).with_overrides(
+        {"objective.loss.margin": 0.3, "objective.loss": "triplet", "objective": "metric"}
+    )
+    assert again.objective.model_dump()["loss"]["margin"] == 0.3
+    with pytest.raises(RecipeError, match=r"'margni' is not a setting of recipe 'mine'\. Near it: margin"):
+        recipe.with_overrides({"margni": 1})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -65,6 +95,30 @@ def test_overrides_find_their_section_or_say_what_is_near() -> None:
         ({"data": {}}, r"data.source: Field required"),
         ({"name": "../../etc"}, r"name: "),
         ({"seed": -1}, r"seed: "),
+        ({"objective": {"name": "metric", "loss": "tripplet"}}, r"'tripplet' is not known.*supcon.*loss=triplet"),
+        ({"objective": {"name": "metric", "loss": "nt_xent"}}, r"'nt_xent' needs views, not labels.*supcon"),
+        (
+            {"objective": {"name": "metric", "loss": {"name": "triplet", "temperature": 1}}},
+            r"unknown option 'temperature'\. Expected: margin, mining",
+        ),
+        ({"objective": {"name": "metric", "loss": {"name": "triplet", "mining": "soft"}}}, r"'soft'.*'semihard'"),
+        ({"objective": {"name": "metric", "loss": {"name": "supcon", "temperature": 0}}}, r"temperature is 0"),
+        (
+            {"objective": {"name": "metric", "loss": {"name": "supcon", "temperature": "hot"}}},
+            r"loss supcon cannot use",
+        ),
+        ({"objective": {"name": "metric", "loss": {"margin": 1}}}, r"objective\.loss\.name: Field required"),
+        ({"objective": {"name": "metric", "sampler": "clases"}}, r"objective\.sampler: Sampler 'clases' is not known"),
+        ({"objective": {"name": "metric", "sampler": {"name": "classes", "classes": 8}}}, r"sampler\.classes: Extra"),
+        (
+            {
+                "objective": {
+                    "name": "metric",
+                    "sampler": {"name": "hierarchical", "super_classes": {"a": "xy", "b": ["x"]}},
+                }
+            },
+            r"super_classes",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_what_it_got(change: dict[str, object], message: str) -> None:

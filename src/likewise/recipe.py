@@ -7,15 +7,15 @@ the same run again. Shipped recipes are functions in ``likewise.recipes`` that r
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
 from likewise.errors import RecipeError
 from likewise.models import EncoderOptions, Normalize, find_encoder
-from likewise.objectives import ObjectiveOptions, find_objective
+from likewise.objectives import ObjectiveOptions, find_objective, named
 
 __all__ = ["Budget", "DataOptions", "EvaluationOptions", "Recipe", "Stage", "TrainingOptions"]
 
@@ -126,22 +126,6 @@ class Stage(_Options):
     take: Literal["encoder", "model"] = "encoder"
 
 
-def _named(find: Any) -> BeforeValidator:
-    def resolve(value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"name": value}
-        if isinstance(value, Mapping):
-            try:
-                return find(str(value.get("name"))).model_validate(dict(value))
-            except ValidationError:
-                raise
-            except Exception as error:
-                raise ValueError(str(error)) from error
-        return value
-
-    return BeforeValidator(resolve)
-
-
 class Recipe(_Options):
     """One run, complete.
 
@@ -177,13 +161,13 @@ class Recipe(_Options):
     budget: Budget = "laptop"
     seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataOptions
-    encoder: Annotated[SerializeAsAny[EncoderOptions], _named(find_encoder)] = Field(
+    encoder: Annotated[SerializeAsAny[EncoderOptions], named(find_encoder)] = Field(
         default_factory=lambda: find_encoder("small_cnn")()  # type: ignore[call-arg]
     )
     embedding_dim: int = Field(default=64, ge=1)
     normalize: Normalize = "never"
     batch_norm: bool = False
-    objective: Annotated[SerializeAsAny[ObjectiveOptions], _named(find_objective)]
+    objective: Annotated[SerializeAsAny[ObjectiveOptions], named(find_objective)]
     training: TrainingOptions = TrainingOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     start: str | None = None
@@ -229,24 +213,23 @@ class Recipe(_Options):
         """A copy with some values replaced.
 
         Args:
-            overrides: ``section.key`` or, where only one section has it, ``key`` alone, to the new value; in a stage before
-                the run ``before.NAME.section.key``.
+            overrides: ``section.key`` (``objective.loss.margin``) or, where only one place has it, the end of it alone
+                (``margin``), to the new value; in a stage before the run ``before.NAME.section.key``. Another ``name`` starts
+                its section anew, with that one's defaults.
 
         Raises:
             RecipeError: no such key, or a value that does not fit.
         """
         values = self.model_dump()
+        located = []
         for key, value in overrides.items():
             if key.startswith("before."):
                 self._stage_settings(values, key)[key.split(".", 2)[2]] = value
-                continue
-            target, field = self._locate(key)
-            if target in ("objective", "encoder") and field == "name":
-                values[target] = {"name": value}
-            elif target:
-                values[target][field] = value
             else:
-                values[field] = value
+                located.append((self._locate(key), value))
+        # What starts a section anew comes before what is set in it, in whichever order they were given.
+        for path, value in sorted(located, key=lambda item: len(item[0]) - (item[0][-1] == "name")):
+            _put(values, path, value)
         return type(self).parse(values)
 
     def _stage_settings(self, values: dict[str, Any], key: str) -> dict[str, Any]:
@@ -262,25 +245,23 @@ class Recipe(_Options):
         settings: dict[str, Any] = values["before"][names.index(name)]["set"]
         return settings
 
-    def _locate(self, key: str) -> tuple[str, str]:
-        sections = {
-            name: type(getattr(self, name)).model_fields
-            for name in ("data", "encoder", "objective", "training", "evaluation")
-        }
-        section, dot, field = key.partition(".")
-        if dot and section in sections:
-            return section, field
-        if not dot and key in type(self).model_fields:
-            return ("", key) if key not in ("encoder", "objective") else (key, "name")
-        owners = [name for name, fields in sections.items() if key in fields and key != "name"]
-        if len(owners) == 1:
-            return owners[0], key
-        known = [f"{name}.{field}" for name, fields in sections.items() for field in fields] + list(
-            type(self).model_fields
-        )
-        near = difflib.get_close_matches(key, known + [name.partition(".")[2] for name in known], n=3)
+    def _locate(self, key: str) -> list[str]:
+        """The path that ``key`` means."""
+        known = list(_paths(self.model_dump()))
+        places = [place for place in known if place == key] or [
+            place for place in known if place.endswith(f".{key}") and key != "name"
+        ]
+        if len(places) == 1:
+            return places[0].split(".")
+        section, dot, _ = key.partition(".")
+        if dot and section in type(self).model_fields and isinstance(getattr(self, section), BaseModel | None):
+            return key.split(".")  # parsing says what may stand there
+        ends = [place.rpartition(".")[2] for place in known]
+        near = places or difflib.get_close_matches(key, known + ends, n=3)
         raise RecipeError(
-            f"{key!r} is not a setting of recipe {self.name!r}.",
+            f"{key!r} is not a setting of recipe {self.name!r}."
+            if not places
+            else f"{key!r} stands in {len(places)} places of recipe {self.name!r}.",
             expected=f"Near it: {', '.join(near)}." if near else "Settings are section.key, such as training.epochs.",
             advice=f"likewise recipes {self.name} prints all of them.",
         )
@@ -308,12 +289,34 @@ class Recipe(_Options):
         return cls.parse(values)
 
 
+def _paths(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Every key of nested mappings, ``section.key``."""
+    for key, value in values.items():
+        yield above + key
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{above}{key}.")
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set one value in nested mappings; a name, or a mapping with a name replaced as a whole, starts it anew."""
+    *sections, last = path
+    for place, section in enumerate(sections):
+        if last == "name" and place == len(sections) - 1:
+            values[section] = {"name": value}
+            return
+        below = values.get(section)
+        if not isinstance(below, dict):
+            values[section] = below = {} if below is None else {"name": below}
+        values = below
+    values[last] = value
+
+
 def _explain(error: ValidationError, what: str) -> RecipeError:
     problems = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "the recipe"
         got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
-        problems.append(f"{where}: {problem['msg']}{got}")
+        problems.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}")
     return RecipeError(
         f"{len(problems)} setting{'s' if len(problems) > 1 else ''} of {what} cannot be used: {'; '.join(problems)}.",
         advice="Correct the values named; `likewise recipes NAME` prints a complete recipe to start from.",

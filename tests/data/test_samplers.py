@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from likewise.data import BalancedSampler, PairSampler, shuffled_batches
+from likewise.data import (
+    ClassBalancedSampler,
+    DistinctSampler,
+    HierarchicalSampler,
+    PairSampler,
+    PKSampler,
+    shuffled_batches,
+)
 from likewise.errors import DatasetError
 
 
@@ -77,7 +84,7 @@ def test_pairs_need_two_images_and_integer_labels(labels: torch.Tensor) -> None:
 @pytest.mark.parametrize(("classes_per_batch", "images_per_class"), [(1, 5), (3, 4), (7, 2), (10, 8)])
 def test_balanced_batches_hold_p_classes_and_k_images(classes_per_batch: int, images_per_class: int) -> None:
     labels = torch.arange(1000) % 10
-    batches = BalancedSampler(labels, classes_per_batch, images_per_class).epoch(generator())
+    batches = PKSampler(labels, classes_per_batch, images_per_class).epoch(generator())
     assert batches.shape == (1000 // (classes_per_batch * images_per_class), classes_per_batch * images_per_class)
     for batch in batches:
         _, counts = labels[batch].unique(return_counts=True)
@@ -87,13 +94,13 @@ def test_balanced_batches_hold_p_classes_and_k_images(classes_per_batch: int, im
 
 def test_a_balanced_epoch_covers_nearly_all_images_of_equal_classes() -> None:
     labels = torch.arange(1000) % 10
-    batches = BalancedSampler(labels, 5, 4).epoch(generator())
+    batches = PKSampler(labels, 5, 4).epoch(generator())
     assert len(batches.unique()) == 1000
 
 
 def test_a_small_class_repeats_its_images_only_when_it_must() -> None:
     labels = torch.tensor([0] * 3 + [1] * 97)
-    batches = BalancedSampler(labels, 2, 4).epoch(generator())
+    batches = PKSampler(labels, 2, 4).epoch(generator())
     for batch in batches:
         images, counts = batch[labels[batch] == 0].unique(return_counts=True)
         assert len(images) == 3
@@ -102,7 +109,7 @@ def test_a_small_class_repeats_its_images_only_when_it_must() -> None:
 
 
 def test_balanced_epochs_differ_and_are_reproducible() -> None:
-    sampler = BalancedSampler(torch.arange(200) % 4, 2, 5)
+    sampler = PKSampler(torch.arange(200) % 4, 2, 5)
     same = generator(9)
     first, second = sampler.epoch(same), sampler.epoch(same)
     assert not torch.equal(first, second)
@@ -112,7 +119,106 @@ def test_balanced_epochs_differ_and_are_reproducible() -> None:
 @pytest.mark.parametrize(("classes_per_batch", "images_per_class"), [(0, 1), (5, 1), (2, 0)])
 def test_balanced_batches_that_cannot_be(classes_per_batch: int, images_per_class: int) -> None:
     with pytest.raises(DatasetError, match="Expected"):
-        BalancedSampler(torch.arange(40) % 4, classes_per_batch, images_per_class)
+        PKSampler(torch.arange(40) % 4, classes_per_batch, images_per_class)
+
+
+def test_class_balanced_batches_give_every_class_its_share() -> None:
+    labels = uneven_labels()
+    batches = ClassBalancedSampler(labels, 30).epoch(generator())
+    assert batches.shape == (453 // 30, 30)
+    counts = torch.stack([(labels[batches] == value).sum() for value in labels.unique()])
+    assert int(counts.sum()) == 450
+    assert int(counts.max() - counts.min()) <= 1
+    large = batches[labels[batches] == 5]
+    assert len(large.unique()) == len(large)
+
+
+def test_class_balanced_batches_mix_classes_at_random() -> None:
+    labels = torch.arange(4000) % 4
+    batches = ClassBalancedSampler(labels, 8).epoch(generator())
+    in_batch = (labels[batches] == 0).sum(1).float()
+    assert in_batch.mean() == 2
+    assert in_batch.std() > 1
+
+
+def test_a_hierarchical_batch_holds_classes_of_the_same_super_classes() -> None:
+    labels = torch.arange(1200) % 12
+    above = labels // 4
+    batches = HierarchicalSampler(labels, above, 2, 3, 5).epoch(generator(2))
+    assert batches.shape == (1200 // 30, 30)
+    for batch in batches:
+        classes, counts = labels[batch].unique(return_counts=True)
+        assert counts.tolist() == [5] * 6
+        _, counts = (classes // 4).unique(return_counts=True)
+        assert counts.tolist() == [3, 3]
+        assert len(batch.unique()) == 30
+
+
+def test_a_super_class_with_too_few_classes_gives_more_images_of_them() -> None:
+    labels = torch.arange(60) % 3
+    above = torch.tensor([0, 0, 1])[labels]
+    for batch in HierarchicalSampler(labels, above, 2, 2, 3).epoch(generator()):
+        counts = torch.bincount(labels[batch])
+        assert counts.tolist() == [3, 3, 6]
+        assert len(batch.unique()) == 12
+
+
+@pytest.mark.parametrize(
+    ("above", "sizes", "message"),
+    [
+        (torch.arange(40) % 3, (1, 1, 1), "one super-class per image, the same for all images of a class"),
+        (torch.arange(39) % 4, (1, 1, 1), "one super-class per image"),
+        (torch.arange(40) % 4 // 2, (3, 1, 1), "Expected 1 to 2"),
+        (torch.arange(40) % 4 // 2, (1, 0, 1), "Expected 1 or more of both"),
+        (torch.arange(40) % 4 // 2, (1, 1, 0), "Expected 1 or more of both"),
+    ],
+)
+def test_hierarchical_batches_that_cannot_be(above: torch.Tensor, sizes: tuple[int, int, int], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        HierarchicalSampler(torch.arange(40) % 4, above, *sizes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_distinct_batches_hold_no_id_twice(seed: int) -> None:
+    sizes = torch.randint(1, 9, (200,), generator=generator(seed))
+    ids = torch.repeat_interleave(torch.arange(200), sizes)[torch.randperm(int(sizes.sum()), generator=generator(7))]
+    batches = DistinctSampler(ids, 16).epoch(generator(seed))
+    assert batches.shape == (len(ids) // 16, 16)
+    assert len(batches.unique()) == batches.numel()
+    for batch in batches:
+        assert len(ids[batch].unique()) == 16
+
+
+def test_distinct_batches_leave_out_other_images_each_epoch() -> None:
+    ids = torch.tensor([0] * 100 + list(range(1, 21)))
+    sampler = DistinctSampler(ids, 10)
+    first, second = sampler.epoch(generator(1)), sampler.epoch(generator(2))
+    assert first.shape == (12, 2)  # 12 of the 100, and the 20 others: no more than two different ids for each batch
+    assert not torch.equal(first[ids[first] == 0].sort().values, second[ids[second] == 0].sort().values)
+
+
+@pytest.mark.parametrize("batch_size", [0, 5])
+def test_distinct_batches_that_cannot_be(batch_size: int) -> None:
+    with pytest.raises(DatasetError, match="Expected 1 to 4"):
+        DistinctSampler(torch.arange(40) % 4, batch_size)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        PKSampler(torch.arange(240) % 8, 2, 3),
+        ClassBalancedSampler(torch.arange(240) % 8, 12),
+        HierarchicalSampler(torch.arange(240) % 8, torch.arange(240) % 8 // 4, 1, 2, 3),
+        DistinctSampler(torch.arange(240) // 3, 12),
+    ],
+)
+def test_an_epoch_comes_from_the_generator_alone(sampler: PKSampler) -> None:
+    torch.manual_seed(1)
+    first = sampler.epoch(generator(5))
+    torch.manual_seed(2)
+    assert torch.equal(first, sampler.epoch(generator(5)))
+    assert not torch.equal(first, sampler.epoch(generator(6)))
+    assert len(sampler) == len(first)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,19 @@ from likewise.training import Run, loop, train
 UNTIMED = ("seconds", "images_per_second", "peak_memory")
 
 
-def tiny(objective: str, **training: object) -> Recipe:
+PROXIES = {
+    "name": "metric",
+    "loss": "proxy_anchor",
+    "sampler": {"name": "classes", "images_per_class": 5},
+    "loss_learning_rate": 10.0,
+}
+
+
+def tiny(objective: str | dict[str, Any], **training: object) -> Recipe:
+    name = objective if isinstance(objective, str) else objective["name"]
     return Recipe.parse(
         {
-            "name": f"tiny-{objective.replace('_', '-')}",
+            "name": f"tiny-{name.replace('_', '-')}",
             "data": {"source": "digits", "validation": 200, "train_size": 600},
             "embedding_dim": 8,
             "encoder": {"name": "small_cnn", "widths": (4, 8, 16)},
@@ -44,10 +54,12 @@ def assert_same_run(one: Run, other: Run) -> None:
     assert [untimed(line) for line in one.history] == [untimed(line) for line in other.history]
 
 
-@pytest.mark.parametrize("objective", ["cross_entropy", "contrastive", "siamese"])
-@pytest.mark.parametrize("stop_at", [5, 12, 30])
+@pytest.mark.parametrize(
+    ("objective", "stop_at"),
+    [(name, step) for name in ("cross_entropy", "contrastive", "siamese") for step in (5, 12, 30)] + [(PROXIES, 17)],
+)
 def test_sigterm_at_any_step_saves_and_resumes_bit_identically(
-    objective: str, stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    objective: str | dict[str, Any], stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny(objective)
     whole = train(recipe, tmp_path / "whole", quiet=True)

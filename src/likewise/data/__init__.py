@@ -4,7 +4,14 @@ from likewise.data.cache import cache_home
 from likewise.data.dataset import BadImage, ImageDataset
 from likewise.data.load import available_splits, load_dataset
 from likewise.data.registry import KNOWN_NAMES
-from likewise.data.samplers import BalancedSampler, PairSampler, shuffled_batches
+from likewise.data.samplers import (
+    ClassBalancedSampler,
+    DistinctSampler,
+    HierarchicalSampler,
+    PairSampler,
+    PKSampler,
+    shuffled_batches,
+)
 from likewise.data.splits import Splits, load_splits, stratified_order
 from likewise.data.streamed import StreamedImages
 from likewise.data.summary import DatasetSummary, SplitSummary, describe
@@ -12,9 +19,12 @@ from likewise.data.summary import DatasetSummary, SplitSummary, describe
 __all__ = [
     "KNOWN_NAMES",
     "BadImage",
-    "BalancedSampler",
+    "ClassBalancedSampler",
     "DatasetSummary",
+    "DistinctSampler",
+    "HierarchicalSampler",
     "ImageDataset",
+    "PKSampler",
     "PairSampler",
     "SplitSummary",
     "Splits",

@@ -5,7 +5,7 @@ look at all pairs take ``tile_size=`` and never form the N × N matrix. ``TABLE`
 """
 
 from likewise.losses._module import LossModule
-from likewise.losses._row import Row
+from likewise.losses._row import Range, Row
 from likewise.losses._table import TABLE
 from likewise.losses.clip import (
     CLIPLoss,
@@ -75,6 +75,7 @@ from likewise.losses.pairs import (
     contrastive_loss,
     siamese_loss,
 )
+from likewise.losses.pml import PMLLoss
 from likewise.losses.proxies import (
     ProxyAnchorLoss,
     ProxyNCALoss,
@@ -140,9 +141,11 @@ __all__ = [
     "NTXentLoss",
     "NegativeCosineLoss",
     "NormalizedSoftmaxLoss",
+    "PMLLoss",
     "ProxyAnchorLoss",
     "ProxyNCALoss",
     "ProxyNCAPlusPlusLoss",
+    "Range",
     "Row",
     "SiameseLoss",
     "SigmoidLoss",

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values of one option that a search on validation tries: evenly from ``low`` to ``high``, or in their logarithm."""
+
+    low: float
+    high: float
+    log: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +26,7 @@ class Row:
     ``given pairs``, ``matrix`` (a similarity matrix, labels), ``embeddings`` (nothing else), ``scores`` (of two
     views over K prototypes), ``proxies`` (embeddings, labels, one learned vector per class, which the module owns).
     ``batch_coupled``: rows of the batch meet each other, so that the loss depends on which other rows are there.
+    ``search``: the options that a search chooses, and where it looks.
     """
 
     function: Callable[..., Tensor]
@@ -26,6 +36,7 @@ class Row:
     equation: str
     source: str
     batch_coupled: bool = True
+    search: Mapping[str, Range] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from likewise.losses import clip, info_nce, lifted, n_pairs, neighbours, nt_xent, pairs, supcon, triplet, weighted
-from likewise.losses._row import Row
+from likewise.losses._row import Range, Row
 
 ROWS: tuple[Row, ...] = (
     Row(
@@ -13,6 +13,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "same D², different max(0, m - D²); or ½ D², ½ max(0, m - D)²; all pairs i < j",
         "Hadsell, Chopra & LeCun 2006, eq. 4",
+        search={"margin": Range(0.5, 50.0)},
     ),
     Row(
         pairs.siamese_loss,
@@ -30,6 +31,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "max(0, d_ap - d_an + m), all, hard or semi-hard triplets",
         "Schroff et al. 2015; Hermans et al. 2017",
+        search={"margin": Range(0.05, 2.0)},
     ),
     Row(
         n_pairs.n_pairs_loss,
@@ -46,6 +48,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "the same from the embeddings, without the matrix",
         "after Sohn 2016",
+        search={"temperature": Range(0.03, 1.0)},
     ),
     Row(
         n_pairs.multiclass_n_pairs_loss,
@@ -94,6 +97,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "mean over positives of -log softmax (out), or -log of the mean softmax (in)",
         "Khosla et al. 2020, eq. 2-3",
+        search={"temperature": Range(0.03, 1.0)},
     ),
     Row(
         clip.clip_loss,
@@ -118,6 +122,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "-log(sum_same exp(-d²/T) / sum_{k != i} exp(-d²/T))",
         "Frosst, Papernot & Hinton 2019, eq. 1",
+        search={"temperature": Range(0.1, 100.0)},
     ),
     Row(
         neighbours.nca_loss,
@@ -126,6 +131,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "1 - p_i, or -log p_i, p_i the softmax share of the own class",
         "Goldberger et al. 2004, eq. 4 and 6",
+        search={"temperature": Range(0.1, 100.0)},
     ),
     Row(
         weighted.multi_similarity_loss,
@@ -134,6 +140,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "1/α log(1 + sum_p exp(-α(s - λ))) + 1/β log(1 + sum_n exp(β(s - λ)))",
         "Wang et al. 2019, eq. 15",
+        search={"alpha": Range(0.5, 20.0), "beta": Range(5.0, 100.0), "base": Range(0.2, 0.9, log=False)},
     ),
     Row(
         weighted.circle_loss,
@@ -142,6 +149,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "log(1 + sum_n exp(γ a_n (s_n - m)) · sum_p exp(-γ a_p (s_p - 1 + m)))",
         "Sun et al. 2020, eq. 6",
+        search={"margin": Range(0.1, 0.6, log=False), "gamma": Range(8.0, 256.0)},
     ),
     Row(
         lifted.lifted_structure_loss,
@@ -150,6 +158,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "1/(2|P|) sum max(0, log(sum exp(m - D_ik) + sum exp(m - D_jl)) + D_ij)²",
         "Song et al. 2016, eq. 4",
+        search={"margin": Range(0.2, 5.0)},
     ),
     Row(
         lifted.generalized_lifted_structure_loss,
@@ -158,6 +167,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "max(0, log sum_p exp(D_ip) + log sum_n exp(m - D_in))",
         "Hermans et al. 2017, eq. 9",
+        search={"margin": Range(0.2, 5.0)},
     ),
     Row(
         lifted.tuplet_margin_loss,
@@ -166,5 +176,6 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "log(1 + sum_n exp(s (cos t_an - cos(t_ap - m))))",
         "Yu & Tao 2019, eq. 7",
+        search={"margin": Range(0.02, 0.4), "scale": Range(8.0, 128.0)},
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from likewise.losses import geometry, no_negatives, proxies, softmax_classes
-from likewise.losses._row import Row
+from likewise.losses._row import Range, Row
 
 ROWS: tuple[Row, ...] = (
     Row(
@@ -31,6 +31,7 @@ ROWS: tuple[Row, ...] = (
         "softmax cross-entropy of cos t_c / T",
         "Wang et al. 2017; Zhai & Wu 2019",
         batch_coupled=False,
+        search={"temperature": Range(0.02, 0.5)},
     ),
     Row(
         softmax_classes.cosface_loss,
@@ -40,6 +41,7 @@ ROWS: tuple[Row, ...] = (
         "softmax cross-entropy of s (cos t_c - m [c = y])",
         "Wang et al. 2018, eq. 4",
         batch_coupled=False,
+        search={"margin": Range(0.05, 0.5), "scale": Range(8.0, 128.0)},
     ),
     Row(
         softmax_classes.arcface_loss,
@@ -49,6 +51,7 @@ ROWS: tuple[Row, ...] = (
         "softmax cross-entropy of s cos(t_c + m [c = y])",
         "Deng et al. 2019, eq. 3",
         batch_coupled=False,
+        search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 128.0)},
     ),
     Row(
         softmax_classes.subcenter_arcface_loss,
@@ -58,6 +61,7 @@ ROWS: tuple[Row, ...] = (
         "ArcFace with the nearest of K vectors per class",
         "Deng et al. 2020, eq. 3",
         batch_coupled=False,
+        search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 128.0)},
     ),
     Row(
         softmax_classes.sphereface_loss,
@@ -76,6 +80,7 @@ ROWS: tuple[Row, ...] = (
         "-log(exp(-d_y²/T) / sum_{c != y} exp(-d_c²/T))",
         "Movshovitz-Attias et al. 2017, eq. 4",
         batch_coupled=False,
+        search={"temperature": Range(0.02, 2.0)},
     ),
     Row(
         proxies.proxy_nca_pp_loss,
@@ -85,6 +90,7 @@ ROWS: tuple[Row, ...] = (
         "-log(exp(-d_y²/T) / sum_c exp(-d_c²/T))",
         "Teh et al. 2020, eq. 5-7",
         batch_coupled=False,
+        search={"temperature": Range(0.02, 2.0)},
     ),
     Row(
         proxies.proxy_anchor_loss,
@@ -93,6 +99,7 @@ ROWS: tuple[Row, ...] = (
         "proxies",
         "each proxy: log(1 + sum_own exp(-α(s - m))), log(1 + sum_other exp(α(s + m)))",
         "Kim et al. 2020, eq. 4",
+        search={"margin": Range(0.01, 0.5), "alpha": Range(4.0, 64.0)},
     ),
     Row(
         proxies.soft_triple_loss,
@@ -102,6 +109,7 @@ ROWS: tuple[Row, ...] = (
         "softmax cross-entropy of softly chosen centres, and their distances",
         "Qian et al. 2019, eq. 7-9",
         batch_coupled=False,
+        search={"margin": Range(0.005, 0.2), "scale": Range(5.0, 50.0)},
     ),
     Row(
         no_negatives.vicreg_loss,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from likewise.data.samplers import shuffled_batches
 from likewise.errors import RecipeError
+from likewise.losses import Range
 from likewise.models import EmbeddingModel
 
 __all__ = ["Batch", "Objective", "ObjectiveOptions", "find_objective", "objective_names"]
@@ -126,6 +127,16 @@ class ObjectiveOptions(BaseModel):
     def draws_pairs(self) -> bool:
         """Whether a batch holds twice ``batch_size`` images, as pairs."""
         return False
+
+    @property
+    def label(self) -> str:
+        """Short name in tables, legends and sentences."""
+        return self.name.replace("_", "-")
+
+    @property
+    def search_space(self) -> Mapping[str, Range]:
+        """Options that ``likewise compare --trials`` chooses on validation, ``key`` or ``loss.key``, and where it looks."""
+        return {}
 
     @abstractmethod
     def build(self, model: EmbeddingModel) -> Objective:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from likewise.losses import contrastive_loss
+from likewise.losses import Range, contrastive_loss
 from likewise.models import EmbeddingModel
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
 
@@ -27,6 +28,11 @@ class ContrastiveOptions(ObjectiveOptions):
     margin: float = Field(default=1.0, gt=0)
     form: Literal["squared", "hadsell"] = "squared"
     reduction: Literal["sum", "mean"] = "mean"
+
+    @property
+    def search_space(self) -> Mapping[str, Range]:
+        """Where a search looks."""
+        return {"margin": Range(0.5, 50.0)}
 
     def build(self, model: EmbeddingModel) -> Contrastive:
         """The objective with these options."""

@@ -6,12 +6,14 @@ cross-entropy network, whose ten outputs are used both ways.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from likewise.losses import Range
 from likewise.models import EmbeddingModel
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
 
@@ -34,6 +36,11 @@ class CrossEntropyOptions(ObjectiveOptions):
     def scores(self) -> Literal["linear", "embedding"] | None:
         """Which class scores the model must have."""
         return self.class_scores
+
+    @property
+    def search_space(self) -> Mapping[str, Range]:
+        """Where a search looks."""
+        return {"label_smoothing": Range(0.0, 0.3, log=False)}
 
     def build(self, model: EmbeddingModel) -> CrossEntropy:
         """The objective with these options."""

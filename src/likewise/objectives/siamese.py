@@ -6,7 +6,7 @@ networks do: batch normalisation then uses the statistics of each side on its ow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from likewise.data.samplers import PairSampler
-from likewise.losses import siamese_loss
+from likewise.losses import Range, siamese_loss
 from likewise.models import EmbeddingModel
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
 
@@ -37,6 +37,11 @@ class SiameseOptions(ObjectiveOptions):
     def draws_pairs(self) -> bool:
         """A batch holds ``batch_size`` pairs."""
         return True
+
+    @property
+    def search_space(self) -> Mapping[str, Range]:
+        """Where a search looks."""
+        return {"margin": Range(0.5, 10.0)}
 
     def build(self, model: EmbeddingModel) -> Siamese:
         """The objective with these options."""

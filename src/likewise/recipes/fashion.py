@@ -12,7 +12,7 @@ from typing import Any
 from likewise.recipe import Budget, Recipe
 from likewise.recipes._shipped import shipped
 
-__all__ = ["fashion_contrastive", "fashion_crossentropy", "fashion_siamese"]
+__all__ = ["SHEET", "fashion_contrastive", "fashion_crossentropy", "fashion_siamese", "small"]
 
 SHEET: dict[str, Any] = {
     "data": {"source": "fashion-mnist", "validation": 3000},
@@ -40,7 +40,7 @@ def fashion_crossentropy(budget: Budget) -> Recipe:
     }
     if budget == "paper":
         return Recipe.parse(values | SHEET | {"objective": {"name": "cross_entropy", "class_scores": "embedding"}})
-    return Recipe.parse(values | _small(budget) | {"objective": {"name": "cross_entropy", "label_smoothing": 0.1}})
+    return Recipe.parse(values | small(budget) | {"objective": {"name": "cross_entropy", "label_smoothing": 0.1}})
 
 
 @shipped
@@ -54,9 +54,9 @@ def fashion_siamese(budget: Budget) -> Recipe:
     }
     if budget == "paper":
         return Recipe.parse(values | SHEET)
-    small = _small(budget)
+    shared = small(budget)
     # A pair is two images: half of the passes shows the network as many images as the other recipes do.
-    return Recipe.parse(values | small | {"batch_norm": False, "training": small["training"] | {"epochs": 1}})
+    return Recipe.parse(values | shared | {"batch_norm": False, "training": shared["training"] | {"epochs": 1}})
 
 
 @shipped
@@ -71,11 +71,12 @@ def fashion_contrastive(budget: Budget) -> Recipe:
         return Recipe.parse(values | SHEET | {"objective": {"name": "contrastive", "margin": 2.5}})
     # Distances are taken on the embedding as it is: normalising it over the batch would fix their scale.
     return Recipe.parse(
-        values | _small(budget) | {"batch_norm": False, "objective": {"name": "contrastive", "margin": 10.0}}
+        values | small(budget) | {"batch_norm": False, "objective": {"name": "contrastive", "margin": 10.0}}
     )
 
 
-def _small(budget: Budget) -> dict[str, Any]:
+def small(budget: Budget) -> dict[str, Any]:
+    """What all ``smoke`` and ``laptop`` recipes share: network, schedule and images seen."""
     training: dict[str, Any] = {
         "epochs": 2,
         "min_steps": 300,

@@ -92,7 +92,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     origin = run.evaluation.get("origin")
     facts = [
         ("data", recipe.data.source),
-        ("objective", recipe.objective.name),
+        ("objective", recipe.objective.label),
         ("encoder", recipe.encoder.name),
         ("budget", recipe.budget),
         ("seed", str(recipe.seed)),

@@ -155,7 +155,7 @@ def _trained(run: Run) -> list[str]:
     scaled = ", scaled to length 1," if recipe.normalize != "never" else ""
     said = [
         f"The encoder {recipe.encoder.name} learned {space}{scaled} from {of}{classes} with the objective "
-        f"{recipe.objective.name.replace('_', '-')}."
+        f"{recipe.objective.label}."
     ]
     said.append(_loop(recipe, len(run.history) or recipe.training.epochs, run.metrics))
     if sizes.get("validation") and sizes.get("test"):

@@ -1,0 +1,84 @@
+"""Metric learning: any loss of labelled embeddings, with the batches that suit it.
+
+Losses with learned vectors per class (proxies, ArcFace …) own them; they train with the model, at a learning rate of
+their own where the recipe says so, and are left behind when it is done: what is kept and measured is the embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, SerializeAsAny
+from torch import Tensor
+
+from likewise.errors import DatasetError, RecipeError
+from likewise.losses import Range
+from likewise.models import EmbeddingModel
+from likewise.objectives._label_loss import LossChoice
+from likewise.objectives._named import named
+from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
+from likewise.objectives._sampling import SamplerOptions, Shuffle, find_sampler
+
+__all__ = ["Metric", "MetricOptions"]
+
+
+class MetricOptions(ObjectiveOptions):
+    """Any loss of labelled embeddings, by name.
+
+    Attributes:
+        loss: name and options: ``{name: triplet, margin: 0.2}``, or the name alone.
+        sampler: how batches are drawn: ``shuffle``, ``classes`` (P × K), ``balanced``, ``hierarchical`` or ``distinct``.
+        loss_learning_rate: learning rate of the loss's own vectors, as a multiple of ``training.learning_rate``.
+    """
+
+    name: Literal["metric"] = "metric"
+    loss: LossChoice = Field(default_factory=lambda: LossChoice(name="triplet"))
+    sampler: Annotated[SerializeAsAny[SamplerOptions], named(find_sampler)] = Shuffle()
+    loss_learning_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+    @property
+    def label(self) -> str:
+        """The loss stands for the objective."""
+        return self.loss.name.replace("_", "-")
+
+    @property
+    def search_space(self) -> Mapping[str, Range]:
+        """The options of the loss, and how fast its own vectors learn."""
+        space = {f"loss.{option}": found for option, found in self.loss.search_space.items()}
+        return space | ({"loss_learning_rate": Range(1.0, 300.0)} if self.loss.has_parameters else {})
+
+    def build(self, model: EmbeddingModel) -> Metric:
+        """The objective with these options."""
+        return Metric(model, self)
+
+
+class Metric(Objective):
+    """The loss of a batch's embeddings and labels."""
+
+    def __init__(self, model: EmbeddingModel, options: MetricOptions) -> None:
+        super().__init__(model)
+        self.options = options
+        self.loss = options.loss.build(num_classes=len(model.class_names), embedding_dim=model.embedding_dim)
+
+    def rate_factors(self) -> dict[str, float]:
+        """The loss's own vectors may take other steps than the model."""
+        return {"loss.": self.options.loss_learning_rate}
+
+    def epoch(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Batches by the sampler; a validation sample that lacks classes for them is shuffled instead."""
+        options = self.options.sampler
+        try:
+            batches = options.epoch(labels, batch_size, generator, self.model.class_names)
+        except (DatasetError, RecipeError):
+            if self.training:
+                raise
+            batches = Shuffle().epoch(labels, batch_size, generator, self.model.class_names)
+        for indices in batches:
+            yield Batch(indices, labels[indices])
+
+    def forward(self, images: Tensor, batch: Batch) -> Tensor:
+        """Loss of the batch."""
+        loss: Tensor = self.loss(self.model(images).float(), batch.labels)
+        return loss
