@@ -106,6 +106,8 @@ def test_train_in_words(run_cli: Cli, tmp_path: Path) -> None:
         (["train", "digits-crossentropy", "--data", "no/such/folder"], "DatasetError"),
         (["train", "digits-crossentropy", "--seed", "-1"], "seed"),
         (["compare", "digits-crossentropy", "--train-sizes", "ten"], "--train-sizes 'ten' cannot be read"),
+        (["compare", "digits-crossentropy", "--trials", "-1"], "--trials is -1"),
+        (["train", "digits-crossentropy", "--set", "objective=metric", "--set", "objective.loss=tripplet"], "triplet"),
         (["evaluate", "nowhere"], "nowhere is not a run folder"),
         (["report", "nowhere"], "neither a run nor a comparison"),
         (["recipes", "nothing"], "'nothing' is neither"),
@@ -224,6 +226,45 @@ def test_compare_prints_a_table_and_writes_one_report(run_cli: Cli, tmp_path: Pa
     assert again.code == 0, again.err
     assert [cell.stat().st_mtime_ns for cell in cells] == written
     assert again.json()["complete"] is True
+
+
+def test_any_loss_trains_by_name_from_the_command_line(run_cli: Cli, tmp_path: Path) -> None:
+    sets = [
+        *("--set", "objective.loss.margin=0.2", "--set", "objective=metric", "--set", "objective.loss=proxy_anchor"),
+        *("--set", "loss_learning_rate=30", "--set", "objective.sampler=classes", "--set", "images_per_class=8"),
+    ]
+    ended = run_cli("train", "digits-crossentropy", "--budget", "smoke", *sets, "--out", tmp_path / "run", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json()["metrics"]["knn1_accuracy"] > 0.8
+    assert "classifier_accuracy" not in ended.json()["metrics"]
+    written = (tmp_path / "run" / "recipe.yaml").read_text()
+    assert "margin: 0.2" in written
+    assert "images_per_class: 8" in written
+    assert "proxy-anchor" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_compare_chooses_settings_on_validation(run_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "supcon.yaml").write_text(
+        "name: digits-supcon\ntitle: digits by SupCon\nbudget: smoke\ndata: {source: digits, validation: 0.2}\n"
+        "embedding_dim: 16\nobjective: {name: metric, loss: supcon}\ntraining: {epochs: 2, batch_size: 64}\n"
+    )
+    out = tmp_path / "comparison"
+    arguments = ["compare", "digits-crossentropy", tmp_path / "supcon.yaml", "--seeds", 1, "--trials", 2]
+    ended = run_cli(*arguments, "--budget", "smoke", "--set", "epochs=1", "--out", out)
+    assert ended.code == 0, ended.err
+    assert "chosen for supcon" in ended.out
+    assert "2 trials" in ended.out
+    assert "Settings chosen on validation" in (out / "report.html").read_text()
+    trials = sorted(out.glob("search/*/train-all/trial-*/metrics.json"))
+    assert len(trials) == 4
+    written = [trial.stat().st_mtime_ns for trial in trials]
+    again = run_cli(*arguments, "--budget", "smoke", "--set", "epochs=1", "--out", out, "--json")
+    assert again.code == 0, again.err
+    assert [trial.stat().st_mtime_ns for trial in trials] == written
+    searches = again.json()["searches"]
+    assert [found["recipe"] for found in searches] == ["digits-crossentropy", "digits-supcon"]
+    assert all(found["trials"] == 2 and found["value"] >= found["own_value"] for found in searches)
+    assert set(searches[1]["chosen"]) == {"training.learning_rate", "objective.loss.temperature"}
 
 
 def test_without_a_network_home_or_terminal_help_is_fast_and_complete() -> None:

@@ -116,6 +116,9 @@ def compare(
     train_sizes: Annotated[
         str | None, typer.Option(help="Images (100) or shares (0.1) to train on, with commas: 100,1000,1.0.")
     ] = None,
+    trials: Annotated[
+        int, typer.Option(help="Trials on validation that choose each recipe's settings; 0: as they are.")
+    ] = 0,
     data: Source = None,
     set_: Sets = None,
     budget: BudgetOption = None,
@@ -124,13 +127,14 @@ def compare(
 ) -> None:
     """Compare recipes over seeds and training sizes, in one report."""
     from likewise import verbs
-    from likewise.comparison import as_dict, as_table
+    from likewise.comparison import as_dict, as_table, chosen_lines
 
     result = verbs.compare(
         recipes,
         out=out,
         seeds=seeds,
         train_sizes=_sizes(train_sizes),
+        trials=trials,
         data=data,
         budget=_budget(budget),
         overrides=_settings(set_),
@@ -139,6 +143,8 @@ def compare(
         _print_json(as_dict(result) | {"folder": str(out)})
         return
     output.print(as_table(result))
+    for line in chosen_lines(result):
+        output.print(f"chosen for {line}", soft_wrap=True, markup=False)
     for statement in result.statements:
         output.print(f"- {statement}", soft_wrap=True, markup=False)
     output.print(f"report: {out / 'report.html'}", soft_wrap=True, markup=False)

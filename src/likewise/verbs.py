@@ -54,6 +54,7 @@ def compare(
     out: str | os.PathLike[str],
     seeds: int = 3,
     train_sizes: Sequence[int | float] | None = None,
+    trials: int = 0,
     data: str | None = None,
     budget: Budget | None = None,
     **options: Any,
@@ -63,7 +64,7 @@ def compare(
     The run of the first seed with the most images gets a report of its own for every recipe.
     """
     result = comparison.compare(
-        recipes, out=out, seeds=seeds, train_sizes=train_sizes, data=data, budget=budget, **options
+        recipes, out=out, seeds=seeds, train_sizes=train_sizes, trials=trials, data=data, budget=budget, **options
     )
     for cell in result.showcase():
         if not (cell / "report.html").is_file():

@@ -63,6 +63,38 @@ def test_the_page_holds_the_numbers_statements_and_failures(make_comparison: Mak
 
 
 @pytest.mark.usefixtures("without_drawing")
+def test_the_page_states_the_search_and_what_it_chose(make_comparison: Make) -> None:
+    def change(content: dict[str, Any]) -> None:
+        search = {
+            "size": "all",
+            "trials": 8,
+            "failed": 1,
+            "error": "TrainingError: nan.",
+            "seed": 1000,
+            "seconds": 95.0,
+        }
+        space = {"training.learning_rate": [6e-4, 0.015, "log"], "objective.loss.base": [0.2, 0.9, "linear"]}
+        own = {"training.learning_rate": 0.003, "objective.loss.base": 0.5}
+        chosen = {"training.learning_rate": 0.00123, "objective.loss.base": 0.61}
+        done = {"recipe": "fashion-siamese", "own_value": 0.871, "chosen": chosen, "value": 0.8934}
+        none = {"recipe": "fashion-contrastive", "own_value": None, "chosen": None, "value": None}
+        content["trials"] = 8
+        content["searches"] = [{**search, "space": space, "own": own, **found} for found in (done, none)]
+
+    folder = make_comparison(change)
+    write_comparison_report(folder)
+    words = " ".join(read(folder).text.replace("\u00a0", " ").split())
+    assert "8 trials, all with seed 1000" in words
+    assert "learning rate 0.00123 (0.003; 0.0006 to 0.015, by factors)" in words
+    assert "base 0.61 (0.5; 0.2 to 0.9)" in words
+    assert "89.34 %" in words
+    assert "87.10 %" in words
+    assert "8, 1 failed" in words
+    assert "TrainingError: nan." in words
+    assert not re.search(r"\b(None|nan %)\b", words)
+
+
+@pytest.mark.usefixtures("without_drawing")
 def test_one_seed_without_intervals_says_so_and_invents_none(make_comparison: Make) -> None:
     def change(content: dict[str, Any]) -> None:
         for row in content["summary"] + content["differences"]:

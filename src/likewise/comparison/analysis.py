@@ -12,16 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from likewise.comparison.metrics import MAIN_METRIC, is_share, is_share_of_test_images, known_metrics, per_image
-from likewise.comparison.record import (
-    RAW_PIXELS,
-    Baseline,
-    Cell,
-    Comparison,
-    Difference,
-    RecallCurve,
-    Summary,
-    TrainSize,
-)
+from likewise.comparison.record import RAW_PIXELS, Comparison
+from likewise.comparison.rows import Baseline, Cell, Difference, RecallCurve, Summary, TrainSize
 from likewise.comparison.statements import answer, notes
 from likewise.comparison.statistics import Interval, independent_difference, paired_differences, student, within
 from likewise.evaluation.intervals import wilson

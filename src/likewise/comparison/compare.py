@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from likewise.comparison.analysis import Runs, analyse
-from likewise.comparison.grid import Grid, plan, refuse_changed_cells
-from likewise.comparison.record import Cell, Comparison
+from likewise.comparison.grid import Grid, plan, refuse_changed_cells, with_chosen
+from likewise.comparison.record import Comparison
+from likewise.comparison.rows import Cell
+from likewise.comparison.search import SEARCH_SEED, search
 from likewise.comparison.table import write_csv
-from likewise.errors import Interrupted, LikewiseError, RunError, TrainingError
+from likewise.errors import Interrupted, LikewiseError, RecipeError, RunError, TrainingError
 from likewise.recipe import Budget, Recipe
 from likewise.training import Run, train
 from likewise.training.run_folder import working_in
@@ -36,6 +38,7 @@ def compare(
     out: str | os.PathLike[str],
     seeds: int | Sequence[int] = 3,
     train_sizes: Sequence[int | float] | None = None,
+    trials: int = 0,
     data: str | None = None,
     budget: Budget | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -50,6 +53,8 @@ def compare(
         seeds: how many (0 … n-1), or which.
         train_sizes: counts (int) or shares (float up to 1.0) of the training images; nested, stratified subsets.
             ``None`` is one size, all of them.
+        trials: of the search on validation that chooses learning rate, margin, temperature … of every recipe at every size;
+            0 takes the recipes as they are.
         data: source of the images, in place of the recipes'.
         budget: ``smoke``, ``laptop`` or ``paper``, for recipes that have several.
         overrides: settings for every cell, ``section.key`` or ``key`` to value.
@@ -74,29 +79,41 @@ def compare(
     folder = Path(out)
     overrides = dict(overrides or {})
     grid = plan(recipes, seeds=seeds, train_sizes=train_sizes, data=data, budget=budget, overrides=overrides)
+    _check_trials(trials, grid.seeds, folder)
     _open(folder)
     with working_in(folder):
-        refuse_changed_cells(grid, folder)
+        if not trials:
+            refuse_changed_cells(grid, folder)
         runs: Runs = {}
         comparison = Comparison(
             folder=folder,
             created=_created(folder),
             updated=_now(),
-            command=_command(grid, recipes, seeds, train_sizes, data, budget, overrides),
+            command=_command(grid, recipes, seeds, train_sizes, trials, data, budget, overrides),
             budget=budget,
             overrides=overrides,
             recipes=grid.contenders,
             seeds=grid.seeds,
             train_sizes=grid.sizes,
             cells=[_known(cell, folder, runs) for cell, _ in grid.cells],
+            trials=trials,
         )
         comparison = _write(comparison, runs, None)
+        if trials:
+            for name, size in dict.fromkeys((cell.recipe, cell.size) for cell, _ in grid.cells):
+                recipe = next(recipe for cell, recipe in grid.cells if (cell.recipe, cell.size) == (name, size))
+                found = search(recipe, size, folder, trials, quiet=quiet)
+                searches = [*comparison.searches, found]
+                comparison = _write(dataclasses.replace(comparison, searches=searches), runs, comparison)
+            grid = with_chosen(grid, comparison.searches)
+            refuse_changed_cells(grid, folder)
         for number, (planned, recipe) in enumerate(grid.cells):
             if comparison.cells[number].status == "done":
                 continue
             place = f"{planned.recipe}, train size {planned.size}, seed {planned.seed}"
             logger.info("cell %d of %d: %s", number + 1, len(grid.cells), place)
-            cell = _fill(planned, recipe, folder, runs, quiet=quiet)
+            hopeless = _all_failed(comparison, planned)
+            cell = hopeless or _fill(planned, recipe, folder, runs, quiet=quiet)
             cells = [cell if index == number else other for index, other in enumerate(comparison.cells)]
             comparison = _write(dataclasses.replace(comparison, cells=cells), runs, comparison)
             if on_cell:
@@ -117,6 +134,15 @@ def _fill(cell: Cell, recipe: Recipe, folder: Path, runs: Runs, *, quiet: bool) 
     except LikewiseError as error:
         logger.warning("cell failed: %s: %s", cell.folder, error)
         return dataclasses.replace(cell, status="failed", error=f"{type(error).__name__}: {error}")
+
+
+def _all_failed(comparison: Comparison, cell: Cell) -> Cell | None:
+    """The cell as failed, where every trial that should have chosen its settings failed."""
+    for found in comparison.searches:
+        if (found.recipe, found.size) == (cell.recipe, cell.size) and found.chosen is None:
+            error = f"All {found.trials} trials on validation failed; the first with: {found.error}"
+            return dataclasses.replace(cell, status="failed", error=error)
+    return None
 
 
 def _known(cell: Cell, folder: Path, runs: Runs) -> Cell:
@@ -149,9 +175,28 @@ def _write(comparison: Comparison, runs: Runs, before: Comparison | None) -> Com
     return current
 
 
+def _check_trials(trials: int, seeds: Sequence[int], folder: Path) -> None:
+    if trials < 0 or (trials and SEARCH_SEED in seeds):
+        raise RecipeError(
+            f"--trials is {trials} with the seeds {', '.join(map(str, seeds))}.",
+            expected=f"Expected 0 or more, and seeds other than {SEARCH_SEED}, which is the search's own.",
+            advice="Use --trials 0 to take the recipes as they are, or about 10 to choose their settings on validation.",
+        )
+    try:
+        there = Comparison.load(folder)
+    except RunError:
+        return
+    if there.trials != trials and any((folder / "cells").glob("*/*/*/recipe.yaml")):
+        raise RecipeError(
+            f"The comparison in {folder} has --trials {there.trials}, and {trials} was asked for.",
+            expected="All cells of a comparison are chosen with the same number of trials.",
+            advice=f"Give --trials {there.trials}, or another --out.",
+        )
+
+
 def _open(folder: Path) -> None:
     entries = {path.name for path in folder.iterdir()} - {".lock"} if folder.is_dir() else set()
-    if entries and not entries & {"comparison.json", "cells"}:
+    if entries and not entries & {"comparison.json", "cells", "search"}:
         raise RunError(
             f"{folder} holds files that are not a comparison.",
             expected="Expected a new or an empty folder, or the folder of a comparison to go on with.",
@@ -193,6 +238,7 @@ def _command(
     recipes: Sequence[str | Path | Recipe],
     seeds: int | Sequence[int],
     train_sizes: Sequence[int | float] | None,
+    trials: int,
     data: str | None,
     budget: Budget | None,
     overrides: Mapping[str, Any],
@@ -201,6 +247,8 @@ def _command(
     words = ["likewise", "compare", *names, "--seeds", str(seeds if isinstance(seeds, int) else len(grid.seeds))]
     if train_sizes is not None:
         words += ["--train-sizes", ",".join(map(str, train_sizes))]
+    if trials:
+        words += ["--trials", str(trials)]
     if data is not None:
         words += ["--data", data]
     if budget is not None:

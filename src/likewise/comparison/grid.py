@@ -8,16 +8,16 @@ validation draw, the training subset, the weights and the order of the images al
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from likewise.comparison.record import Cell, Contender, TrainSize
+from likewise.comparison.rows import Cell, Contender, Search, TrainSize
 from likewise.errors import RecipeError
 from likewise.recipe import Budget, Recipe
 from likewise.training import resolve
 
-__all__ = ["Grid", "plan", "refuse_changed_cells"]
+__all__ = ["Grid", "plan", "refuse_changed_cells", "with_chosen"]
 
 _SHARED = ("source", "image_size", "validation", "on_bad_image", "memory_limit")
 
@@ -60,6 +60,13 @@ def plan(
                 folder = PurePosixPath("cells", recipe.name, f"train-{size.size}", f"seed-{seed}")
                 cells.append((Cell(recipe.name, size.size, seed, str(folder)), recipe.with_overrides(values)))
     return Grid(_contenders(resolved), chosen, sizes, cells)
+
+
+def with_chosen(grid: Grid, searches: Sequence[Search]) -> Grid:
+    """The same grid with what was chosen for each recipe and size."""
+    chosen = {(search.recipe, search.size): search.chosen or {} for search in searches}
+    cells = [(cell, recipe.with_overrides(chosen[cell.recipe, cell.size])) for cell, recipe in grid.cells]
+    return replace(grid, cells=cells)
 
 
 def refuse_changed_cells(grid: Grid, folder: Path) -> None:
@@ -149,7 +156,7 @@ def _check(recipes: Sequence[Recipe]) -> None:
 
 
 def _contenders(recipes: Sequence[Recipe]) -> list[Contender]:
-    labels = [recipe.objective.name.replace("_", "-") for recipe in recipes]
+    labels = [recipe.objective.label for recipe in recipes]
     unique = len(set(labels)) == len(labels)
     return [
         Contender(

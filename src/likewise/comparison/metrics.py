@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from likewise.comparison.record import Metric
+from likewise.comparison.rows import Metric
 
 __all__ = ["MAIN_METRIC", "is_share", "is_share_of_test_images", "known_metrics", "per_image"]
 

@@ -1,4 +1,4 @@
-"""What a comparison knows, as plain records that go into ``comparison.json`` and come back unchanged.
+"""What a comparison knows, as one record that goes into ``comparison.json`` and comes back unchanged.
 
 Everything the report and the table show is in here; nothing has to be computed again to draw it. A number that was not
 measured is ``None`` or absent, never 0, and accuracies are shares (0.872), never per cent.
@@ -11,8 +11,20 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from likewise.comparison.rows import (
+    Answer,
+    Baseline,
+    Cell,
+    Contender,
+    Difference,
+    Metric,
+    RecallCurve,
+    Search,
+    Summary,
+    TrainSize,
+)
 from likewise.errors import RunError
 from likewise.training.files import read_json, write_json
 
@@ -20,16 +32,7 @@ __all__ = [
     "INTERVAL_WORDS",
     "METHOD_WORDS",
     "RAW_PIXELS",
-    "Answer",
-    "Baseline",
-    "Cell",
     "Comparison",
-    "Contender",
-    "Difference",
-    "Metric",
-    "RecallCurve",
-    "Summary",
-    "TrainSize",
     "as_dict",
 ]
 
@@ -37,7 +40,6 @@ FORMAT = 1
 FILE = "comparison.json"
 #: Name of the baseline that every recipe is compared with.
 RAW_PIXELS = "raw_pixels"
-Status = Literal["done", "failed", "pending"]
 
 #: What the ``interval`` of a row means, as one sentence for a caption.
 INTERVAL_WORDS = {
@@ -57,140 +59,13 @@ METHOD_WORDS = {
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One recipe of the comparison; ``label`` is its short name in tables, legends and sentences."""
-
-    name: str
-    title: str
-    label: str
-    objective: str
-    embedding_dim: int
-
-
-@dataclass(frozen=True)
-class TrainSize:
-    """One amount of training data: ``size`` is its key, ``asked`` what was given, ``count`` the images it came to."""
-
-    size: str
-    asked: int | float | None
-    count: int | None = None
-
-    @property
-    def words(self) -> str:
-        """``1,000 training images``, as far as it is known."""
-        if self.count is not None:
-            return f"{self.count:,} training image{'' if self.count == 1 else 's'}"
-        return "all training images" if self.asked is None else f"training size {self.size}"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of the grid; ``folder`` is relative to the comparison."""
-
-    recipe: str
-    size: str
-    seed: int
-    folder: str
-    status: Status = "pending"
-    error: str | None = None
-    seconds: float | None = None
-    warnings: list[str] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """Recipe, size and seed."""
-        return self.recipe, self.size, self.seed
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a number is called and read."""
-
-    name: str
-    label: str
-    unit: str
-    higher_is_better: bool
-    main: bool
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Mean of one metric over the seeds of one recipe and size, with its 95 % interval."""
-
-    recipe: str
-    size: str
-    metric: str
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-    interval: str
-    values: list[float]
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The same number without any training."""
-
-    name: str
-    label: str
-    dimension: int
-    size: str
-    metric: str
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-    interval: str
-    values: list[float]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """``a`` minus ``b`` in one metric at one size; ``supported`` where the 95 % interval excludes 0."""
-
-    a: str
-    b: str
-    size: str
-    metric: str
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-    method: str
-    supported: bool
-
-
-@dataclass(frozen=True)
-class RecallCurve:
-    """recall@k of one recipe and size; the bounds are ``None`` with one seed."""
-
-    recipe: str
-    size: str
-    k: list[int]
-    mean: list[float]
-    low: list[float | None]
-    high: list[float | None]
-    n: int
-    interval: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the intervals let one say to a question."""
-
-    question: str
-    statements: list[str]
-
-
-@dataclass(frozen=True)
 class Comparison:
     """A comparison folder: the grid, its cells, and what follows from them.
 
     Attributes:
         folder: where it lies.
         recipes, seeds, train_sizes: the grid, in the order asked (sizes ascending).
+        trials, searches: how many trials on validation each recipe and size had, and what they chose; 0 and none without.
         cells: every recipe × size × seed.
         metrics: what the tables are over, the main one first.
         summary, baselines, differences, recall_curves: the numbers.
@@ -214,6 +89,8 @@ class Comparison:
     seeds: list[int]
     train_sizes: list[TrainSize]
     cells: list[Cell]
+    trials: int = 0
+    searches: list[Search] = field(default_factory=list)
     complete: bool = False
     data: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -286,6 +163,7 @@ _ROWS: dict[str, type[Any]] = {
     "recipes": Contender,
     "train_sizes": TrainSize,
     "cells": Cell,
+    "searches": Search,
     "metrics": Metric,
     "summary": Summary,
     "baselines": Baseline,

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 from likewise.comparison.metrics import MAIN_METRIC
-from likewise.comparison.record import RAW_PIXELS, Answer, Comparison, Contender, Difference, TrainSize
+from likewise.comparison.record import RAW_PIXELS, Comparison
+from likewise.comparison.rows import Answer, Contender, Difference, TrainSize
 
 __all__ = ["answer", "notes"]
 
@@ -42,6 +43,8 @@ def notes(comparison: Comparison, data_notes: Iterable[str]) -> list[str]:
     if collapsed:
         names = ", ".join(f"{cell.recipe} ({cell.size}, seed {cell.seed})" for cell in collapsed)
         found.append(f"Embeddings collapsed in {names}.")
+    if comparison.searches:
+        found.append(_searched(comparison))
     if len(comparison.seeds) == 1 and comparison.done():
         found.append(
             "One seed only: intervals are over test images and say nothing about how much another seed would differ."
@@ -172,6 +175,14 @@ def _images(sizes: list[TrainSize]) -> str:
 
 def _listed(items: list[str]) -> str:
     return " and ".join([", ".join(items[:-1]), *items[-1:]]) if len(items) > 1 else "".join(items)
+
+
+def _searched(comparison: Comparison) -> str:
+    several = len(comparison.train_sizes) > 1
+    return (
+        f"Settings were chosen on validation, with {_count(comparison.trials, 'trial')} of seed "
+        f"{comparison.searches[0].seed} for each recipe{' and training size' if several else ''} alike; test was not looked at."
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from rich import box
 from rich.table import Table
 
-from likewise.comparison.record import Baseline, Comparison, Summary, TrainSize
+from likewise.comparison.record import Comparison
+from likewise.comparison.rows import Baseline, Summary, TrainSize
 from likewise.training.files import write_text
 
-__all__ = ["as_table", "write_csv"]
+__all__ = ["as_table", "chosen_lines", "write_csv"]
 
 _COLUMNS = (
     "knn1_accuracy",
@@ -62,6 +63,21 @@ def as_table(comparison: Comparison) -> Table:
                 table.add_row(*first, baseline.label, *numbers, style="dim")
         table.add_section()
     return table
+
+
+def chosen_lines(comparison: Comparison) -> list[str]:
+    """What each search chose, one line each; empty without a search."""
+    labels = {recipe.name: recipe.label for recipe in comparison.recipes}
+    words = {size.size: size.words for size in comparison.train_sizes}
+    lines = []
+    for search in comparison.searches:
+        who = f"{labels[search.recipe]}, {words[search.size]}"
+        if search.chosen is None:
+            lines.append(f"{who}: all {search.trials} trials failed")
+            continue
+        values = ", ".join(f"{key.rpartition('.')[2]} {value:.3g}" for key, value in search.chosen.items())
+        lines.append(f"{who}: {values} ({100 * (search.value or 0):.2f} % on validation, {search.trials} trials)")
+    return lines
 
 
 def write_csv(comparison: Comparison) -> None:

@@ -10,6 +10,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from likewise.report.chosen_settings import chosen_settings, search_words
 from likewise.report.comparison_pictures import comparison_pictures
 from likewise.report.comparison_tables import (
     capital,
@@ -72,6 +73,8 @@ def write_comparison_report(folder: str | os.PathLike[str]) -> Path:
         differences=differences(view, main=True),
         more_differences=differences(view, main=False),
         difference_methods=difference_methods(view),
+        chosen=chosen_settings(view),
+        search_words=search_words(view),
         cells=cells,
         main_label=str(view.main.get("label") or view.main["name"]),
         environment=flat(view.content.get("environment") or {}),
@@ -96,6 +99,8 @@ def _facts(view: ComparisonView) -> list[tuple[str, str]]:
         ("seeds", ", ".join(str(seed) for seed in content.get("seeds") or [])),
         ("runs", str(len(view.rows("cells")))),
     ]
+    if content.get("trials"):
+        facts.append(("chosen on validation", f"{count(int(content['trials']), 'trial')} each"))
     if data.get("test"):
         facts.append(("measured on", count(int(data["test"]), "test image")))
     facts.append(("origin", data.get("origin")))

@@ -2,5 +2,6 @@
 
 from likewise.training.run import Run
 from likewise.training.train import remeasure, resolve, train
+from likewise.training.trial import try_out
 
-__all__ = ["Run", "remeasure", "resolve", "train"]
+__all__ = ["Run", "remeasure", "resolve", "train", "try_out"]

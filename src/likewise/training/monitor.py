@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from likewise.data import ImageDataset
+from likewise.errors import LossInputError
 from likewise.evaluation import knn
 from likewise.objectives import Objective
 from likewise.training.collapse import inspect_embeddings
@@ -76,7 +77,11 @@ class Monitor:
         batches = 0
         for batch in objective.epoch(labels, min(self._batch_size, count), order):
             images = self._queries.take(batch.indices).to(device)
-            for name, value in objective.explain(images, batch.to(device)._replace(draws=draws)).items():
+            try:
+                explained = objective.explain(images, batch.to(device)._replace(draws=draws))
+            except LossInputError:  # a batch without a positive pair, as a small sample may have, has no loss
+                continue
+            for name, value in explained.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
             batches += 1
         return {f"val_{name}": total / batches for name, total in sums.items()}

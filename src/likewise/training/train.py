@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from likewise.recipe import Budget, Recipe
 from likewise.recipes import load_recipe
 from likewise.training.compilation import compile_encoder
 from likewise.training.environment import describe_environment, make_fabric, peak_memory_mb
-from likewise.training.files import write_json
+from likewise.training.files import read_json, write_json
 from likewise.training.frozen import frozen_features
 from likewise.training.loop import epochs_and_steps, fit
 from likewise.training.measure import measure
@@ -28,9 +28,10 @@ from likewise.training.run import Run, data_of
 from likewise.training.run_folder import free_folder, logging_to, open_folder, working_in
 from likewise.training.start import start_of, take_weights
 
-__all__ = ["build_model", "remeasure", "resolve", "train"]
+__all__ = ["build_model", "remeasure", "resolve", "train", "train_in"]
 
 logger = logging.getLogger("likewise")
+Measure = Callable[[EmbeddingModel, Splits, Path], dict[str, float]]
 
 
 def resolve(
@@ -90,12 +91,13 @@ def train(
     open_folder(folder, resolved, resume=resume)
     with working_in(folder), logging_to(folder / "log.txt"):
         if not (folder / "metrics.json").is_file():
-            _train_in(folder, resolved, quiet=quiet)
+            train_in(folder, resolved, quiet=quiet)
         return Run.load(folder)
 
 
-def _train_in(folder: Path, recipe: Recipe, *, quiet: bool) -> None:
-    earlier = [_stage(folder, recipe, index, quiet=quiet) for index in range(len(recipe.before))]
+def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure = measure) -> None:
+    """Train ``recipe`` in an open folder and write what ``measured`` finds into its ``metrics.json``."""
+    earlier = [_stage(folder, recipe, index, quiet=quiet, measured=measured) for index in range(len(recipe.before))]
     began = time.perf_counter()
     splits = data_of(recipe)
     logger.info("%s: %s", recipe.data.source, splits.train.origin)
@@ -140,17 +142,17 @@ def _train_in(folder: Path, recipe: Recipe, *, quiet: bool) -> None:
     began = time.perf_counter()
     save_model(model, folder / "model")
     with torch.compiler.set_stance("force_eager"):
-        metrics = measure(model, splits, folder)
+        metrics = measured(model, splits, folder)
     last = progress.history[-1]
     metrics |= {
         "collapsed": float(last["collapsed"]),
-        "train_seconds": round(progress.train_seconds + sum(run.metrics["train_seconds"] for run in earlier), 3),
+        "train_seconds": round(progress.train_seconds + sum(stage["train_seconds"] for stage in earlier), 3),
         "total_seconds": round(
             progress.total_seconds
             + beside_the_loop
             + time.perf_counter()
             - began
-            + sum(run.metrics["total_seconds"] for run in earlier),
+            + sum(stage["total_seconds"] for stage in earlier),
             3,
         ),
         "images_per_second": last["images_per_second"],
@@ -160,20 +162,21 @@ def _train_in(folder: Path, recipe: Recipe, *, quiet: bool) -> None:
     write_json(folder / "metrics.json", metrics)
     if "knn1_accuracy" in metrics:
         logger.info("done: 1-NN accuracy %.2f %% on test, in %s", 100 * metrics["knn1_accuracy"], folder)
-    else:
+    elif "effective_rank" in metrics:
         logger.info("done: effective rank %.1f on test, in %s", metrics["effective_rank"], folder)
 
 
-def _stage(folder: Path, recipe: Recipe, index: int, *, quiet: bool) -> Run:
-    """Stage ``index`` before the run, from where it stands; it is a run of its own in ``stages/NAME``."""
+def _stage(folder: Path, recipe: Recipe, index: int, *, quiet: bool, measured: Measure) -> dict[str, float]:
+    """Numbers of stage ``index`` before the run, from where it stands; it is a run of its own in ``stages/NAME``."""
     name = recipe.before[index].name
     inner, plan = folder / "stages" / name, recipe.stage(index)
     open_folder(inner, plan, resume=True)
     with working_in(inner), logging_to(inner / "log.txt"):
         if not (inner / "metrics.json").is_file():
             logger.info("stage %d of %d: %s", index + 1, len(recipe.before) + 1, name)
-            _train_in(inner, plan, quiet=quiet)
-    return Run.load(inner)
+            train_in(inner, plan, quiet=quiet, measured=measured)
+    metrics: dict[str, float] = read_json(inner / "metrics.json")
+    return metrics
 
 
 def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:

@@ -1,0 +1,196 @@
+"""Settings chosen on validation, with the same number of trials for every recipe and training size.
+
+A trial trains the recipe with other values of what its search space names (the learning rate, and the margin, temperature …
+that the loss declares beside its equation) and is judged by 1-NN accuracy on validation; test is never embedded. The
+first trial is the recipe as it is, so a search never ends below it on validation. Then come values drawn at random and,
+once ``AT_RANDOM`` trials are done, by Optuna's tree-structured Parzen estimator. All trials have one seed, which no reported
+run has.
+
+Finished trials stand in ``search/trials.sqlite3``, and each has a folder beside it. What is drawn next depends on them
+alone, so a finished trial is never computed again, one that was stopped goes on, and a search that was killed ends with the
+same choice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from likewise.comparison.rows import Search
+from likewise.errors import Interrupted, LikewiseError, RecipeError
+from likewise.losses import Range
+from likewise.recipe import Recipe
+from likewise.training import try_out
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["SEARCH_SEED", "search", "search_space"]
+
+logger = logging.getLogger("likewise")
+
+SEARCH_SEED = 1000
+METRIC = "val_knn1_accuracy"
+AT_RANDOM = 5
+LEARNING_RATE = "training.learning_rate"
+#: The learning rate is looked for within this factor of the recipe's own, to both sides.
+WITHIN = 5.0
+
+
+def search_space(recipe: Recipe) -> dict[str, Range]:
+    """What a search chooses for a recipe, by setting; the recipe's own values lie inside.
+
+    Example:
+        >>> recipe = Recipe(name="mine", data={"source": "digits"}, objective={"name": "siamese", "margin": 0.1})
+        >>> search_space(recipe)["objective.margin"]
+        Range(low=0.1, high=10.0, log=True)
+    """
+    rate = recipe.training.learning_rate
+    space = {LEARNING_RATE: Range(rate / WITHIN, rate * WITHIN)}
+    space |= {f"objective.{key}": found for key, found in recipe.objective.search_space.items()}
+    own = _own(recipe, space)
+    return {key: Range(min(own[key], found.low), max(own[key], found.high), found.log) for key, found in space.items()}
+
+
+def search(recipe: Recipe, size: str, folder: Path, trials: int, *, quiet: bool = False) -> Search:
+    """Run the trials that are still to do, and choose.
+
+    Args:
+        recipe: of one training size; its seed is replaced by ``SEARCH_SEED``.
+        size: key of the training size.
+        folder: of the comparison.
+        trials: at least 1.
+        quiet: no progress on standard error.
+
+    Returns:
+        What was tried and chosen; nothing is chosen where every trial failed.
+
+    Raises:
+        RecipeError: trials of another recipe lie there.
+        Interrupted: SIGINT or SIGTERM came; the same call goes on.
+    """
+    recipe = recipe.with_overrides({"seed": SEARCH_SEED})
+    space = search_space(recipe)
+    place = folder / "search" / recipe.name / f"train-{size}"
+    place.mkdir(parents=True, exist_ok=True)
+    study = _open_study(recipe, size, space, folder / "search" / "trials.sqlite3")
+    for number in range(len(study.trials), trials):
+        values = _draw(study, recipe, space)
+        shown = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in values.items())
+        logger.info("search %s, train size %s, trial %d of %d: %s", recipe.name, size, number + 1, trials, shown)
+        tried = recipe.with_overrides(values)
+        _add(study, space, values, _outcome(tried, place / f"trial-{number:03d}", quiet=quiet))
+    return _result(study.trials[:trials], recipe, size, space)
+
+
+def _open_study(recipe: Recipe, size: str, space: Mapping[str, Range], file: Path) -> optuna.Study:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    name, storage = f"{recipe.name}, train size {size}", f"sqlite:///{file}"
+    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    if study.trials and all(trial.value is None for trial in study.trials):
+        # All failed; they are tried again, since what stopped them may have been mended.
+        optuna.delete_study(study_name=name, storage=storage)
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
+    now = json.dumps({"recipe": recipe.model_dump(mode="json"), "space": _plain(space)})
+    if study.user_attrs.get("of", now) != now:
+        raise RecipeError(
+            f"{file} holds trials of another {recipe.name}.",
+            expected="A comparison goes on with the recipes, budget and settings it began with.",
+            advice="Give the same options as then, or another --out.",
+        )
+    study.set_user_attr("of", now)
+    return study
+
+
+def _draw(study: optuna.Study, recipe: Recipe, space: Mapping[str, Range]) -> dict[str, float]:
+    """The values of the next trial: the recipe's own at first, then three significant digits are enough."""
+    import optuna
+
+    own = _own(recipe, space)
+    if not study.trials:
+        return own
+    sampler = optuna.samplers.TPESampler(n_startup_trials=AT_RANDOM, seed=len(study.trials))
+    drawn = optuna.create_study(direction="maximize", sampler=sampler)
+    drawn.add_trials(study.trials)
+    values: dict[str, float] = drawn.ask(_distributions(space)).params
+    return {key: min(max(float(f"{values[key]:.3g}"), found.low), found.high) for key, found in space.items()}
+
+
+def _outcome(recipe: Recipe, folder: Path, *, quiet: bool) -> dict[str, Any]:
+    try:
+        found = try_out(recipe, folder, quiet=quiet)
+        return {"value": found[METRIC], "seconds": found["total_seconds"]}
+    except Interrupted as error:
+        raise Interrupted(
+            error.got,
+            expected=f"Finished trials and the state of this one are saved in {folder}.",
+            advice="Give the same command again to go on.",
+        ) from error
+    except LikewiseError as error:
+        logger.warning("trial failed: %s: %s", folder.name, error)
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _add(study: optuna.Study, space: Mapping[str, Range], values: dict[str, float], outcome: dict[str, Any]) -> None:
+    import optuna
+
+    failed = "error" in outcome
+    study.add_trial(
+        optuna.create_trial(
+            state=optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE,
+            params=values,
+            distributions=_distributions(space),
+            value=outcome.get("value"),
+            user_attrs={key: outcome[key] for key in ("seconds", "error") if key in outcome},
+        )
+    )
+
+
+def _result(trials: list[optuna.trial.FrozenTrial], recipe: Recipe, size: str, space: Mapping[str, Range]) -> Search:
+    done = [trial for trial in trials if trial.value is not None]
+    best = max(done, key=lambda trial: (trial.value, -trial.number), default=None)
+    errors = [str(trial.user_attrs["error"]) for trial in trials if trial.value is None]
+    return Search(
+        recipe=recipe.name,
+        size=size,
+        trials=len(trials),
+        failed=len(errors),
+        error=errors[0] if errors else None,
+        seed=SEARCH_SEED,
+        metric=METRIC,
+        space=_plain(space),
+        own=_own(recipe, space),
+        own_value=trials[0].value,
+        chosen=None if best is None else dict(best.params),
+        value=None if best is None else best.value,
+        seconds=sum(float(trial.user_attrs["seconds"]) for trial in done),
+    )
+
+
+def _own(recipe: Recipe, space: Mapping[str, Range]) -> dict[str, float]:
+    values = recipe.model_dump()
+    found = {}
+    for key in space:
+        value: Any = values
+        for part in key.split("."):
+            value = value[part]
+        found[key] = float(value)
+    return found
+
+
+def _plain(space: Mapping[str, Range]) -> dict[str, list[Any]]:
+    return {key: [found.low, found.high, "log" if found.log else "linear"] for key, found in space.items()}
+
+
+def _distributions(space: Mapping[str, Range]) -> dict[str, Any]:
+    import optuna
+
+    return {
+        key: optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
+        for key, found in space.items()
+    }

@@ -1,0 +1,50 @@
+"""A trial: a recipe trained to look at validation alone, for whoever chooses settings.
+
+It is trained as any run is, and stopped and resumed as any run is; but of the images that numbers are reported on none is
+ever embedded, so nothing can be chosen on them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from likewise.data import Splits
+from likewise.evaluation import knn
+from likewise.models import EmbeddingModel
+from likewise.recipe import Recipe
+from likewise.training.files import read_json
+from likewise.training.measure import embed_split
+from likewise.training.run_folder import logging_to, open_folder, working_in
+from likewise.training.train import train_in
+
+__all__ = ["try_out"]
+
+
+def try_out(recipe: Recipe, folder: Path, *, quiet: bool = False) -> dict[str, float]:
+    """Train ``recipe`` in ``folder`` and measure it on validation.
+
+    A trial that is there is read, one that was stopped goes on. Model and checkpoints are removed at its end.
+
+    Returns:
+        ``val_knn1_accuracy``, the share of all validation images whose nearest training image has their class, and the
+        timings.
+
+    Raises:
+        As ``train`` does.
+    """
+    open_folder(folder, recipe, resume=True)
+    with working_in(folder), logging_to(folder / "log.txt"):
+        if not (folder / "metrics.json").is_file():
+            train_in(folder, recipe, quiet=quiet, measured=_validate)
+        for unneeded in ("checkpoints", "model", "stages"):
+            shutil.rmtree(folder / unneeded, ignore_errors=True)
+        found: dict[str, float] = read_json(folder / "metrics.json")
+        return found
+
+
+def _validate(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, float]:
+    gallery, _ = embed_split(model, splits.train)
+    queries, _ = embed_split(model, splits.validation)
+    found = knn(gallery.embeddings, gallery.labels, queries.embeddings, queries.labels, k=1)
+    return {"val_knn1_accuracy": found.accuracy}
