@@ -221,16 +221,24 @@ class Recipe(_Options):
             RecipeError: no such key, or a value that does not fit.
         """
         values = self.model_dump()
-        located = []
+        located, later = [], {}
         for key, value in overrides.items():
             if key.startswith("before."):
                 self._stage_settings(values, key)[key.split(".", 2)[2]] = value
-            else:
+                continue
+            try:
                 located.append((self._locate(key), value))
+            except RecipeError:
+                if len(overrides) == 1:
+                    raise
+                later[key] = value  # what one of the others brings in, perhaps
         # What starts a section anew comes before what is set in it, in whichever order they were given.
         for path, value in sorted(located, key=lambda item: len(item[0]) - (item[0][-1] == "name")):
             _put(values, path, value)
-        return type(self).parse(values)
+        changed = type(self).parse(values)
+        for key, value in later.items():
+            changed = changed.with_overrides({key: value})
+        return changed
 
     def _stage_settings(self, values: dict[str, Any], key: str) -> dict[str, Any]:
         """The ``set`` in ``values`` of the stage that ``before.NAME.section.key`` names."""
