@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core each: threads of several processes on one core wait for each other
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 

@@ -7,15 +7,17 @@ distances. Where a relevant and another item have the very same distance the ind
 again with 64 bits: a float32 widened to float64 leaves 29 low bits free, for index and relevance. That is one query in
 forty of ordinary data and every query of a collapsed space.
 
-Rows are worked off in threads, since numpy releases the lock. Besides a float32 copy of the gallery the memory is one
-tile. The ranking is by the float32 distance of centred coordinates: two items whose squared distances differ by less than
-about 1e-6 of their squared norms may swap, which moves MAP@R by far less than one part in a million.
+Tiles of rows are worked off in threads, since torch and numpy release the lock. Besides a float32 copy of the gallery the
+memory is one tile a thread. The ranking is by the float32 distance of centred coordinates: two items whose squared distances
+differ by less than about 1e-6 of their squared norms may swap, which moves MAP@R by far less than one part in a million.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +28,7 @@ from numpy.typing import NDArray
 from likewise.errors import EvaluationError
 from likewise.evaluation._tiles import TILE_BYTES, Space, full_precision, row_slices
 
-_TILE_ROWS = 128
+_TILE_ROWS = 64  # the rate of the matrix product hardly grows beyond; a tile is worked off while it is in the cache
 _BATCH_ROWS = 8  # rows of one task: few calls, so that threads seldom wait for the lock, in a second-level cache
 _LARGEST_GALLERY = 2**28  # 29 free bits, one of them for relevance
 
@@ -65,42 +67,55 @@ def precision_at_r(
     order = order[np.argsort(query_labels[order], kind="stable")]
     space = Space.around(queries, gallery, unit=unit)
     right = torch.from_numpy(_factor(gallery, space, left=False))
-    masks: dict[int, NDArray[np.uint32]] = {}
-    tied = []
+    space_left = threading.local()
 
-    def tiles(chosen: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        rows = max(1, min(_TILE_ROWS, TILE_BYTES // (4 * len(gallery))))
-        tile = torch.empty(min(rows, len(chosen)), len(gallery))
-        for start in range(0, len(chosen), rows):
-            part = chosen[start : start + rows]
-            left = torch.from_numpy(_factor(queries[part], space, left=True))
-            distances = torch.mm(left, right.T, out=tile[: len(part)]).numpy()
-            if exclude_self:
-                distances[np.arange(len(part)), part] = np.inf
-            yield part, distances
+    def measured(part: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Squared distances of these queries to the whole gallery, in this thread's tile."""
+        if not hasattr(space_left, "tile"):
+            space_left.tile = torch.empty(rows, len(gallery))
+        left = torch.from_numpy(_factor(queries[part], space, left=True))
+        distances: NDArray[np.float32] = torch.mm(left, right.T, out=space_left.tile[: len(part)]).numpy()
+        if exclude_self:
+            distances[np.arange(len(part)), part] = np.inf
+        return distances
 
-    def rank(batch: NDArray[np.int64], distances: NDArray[np.float32]) -> None:
-        label, r = int(query_labels[batch[0]]), int(relevant[batch[0]])
-        ranked, unsettled = _rank(distances.view(np.uint32), masks[label], r)
-        average[batch], precise[batch], first[batch] = ranked
-        tied.append(batch[unsettled])
+    def rank(part: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rank a tile of queries; returns those that equal distances leave unsettled."""
+        distances, unsettled = measured(part), []
+        for a, b in _batches(query_labels[part]):
+            batch = part[a:b]
+            label, r = int(query_labels[batch[0]]), int(relevant[batch[0]])
+            same = (gallery_labels == label).astype(np.uint32)
+            (average[batch], precise[batch], first[batch]), open_ = _rank(distances[a:b].view(np.uint32), same, r)
+            unsettled.append(batch[open_])
+        return np.concatenate(unsettled)
 
-    with full_precision(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for part, distances in tiles(order):
-            labels = query_labels[part]
-            masks = {
-                c: masks[c] if c in masks else (gallery_labels == c).astype(np.uint32)
-                for c in np.unique(labels).tolist()
-            }
-            tasks = [pool.submit(rank, part[a:b], distances[a:b]) for a, b in _batches(labels)]
-            for task in tasks:
-                task.result()
-        for part, distances in tiles(np.concatenate([*tied, order[:0]])):
-            same = (gallery_labels == query_labels[q] for q in part)
-            results = pool.map(_rank_by_index, distances, same, relevant[part].tolist())
-            for query, result in zip(part, results, strict=True):
-                average[query], precise[query], first[query] = result
+    def rank_by_index(part: NDArray[np.int64]) -> None:
+        for query, distances in zip(part.tolist(), measured(part), strict=True):
+            same = gallery_labels == query_labels[query]
+            average[query], precise[query], first[query] = _rank_by_index(distances, same, int(relevant[query]))
+
+    def tiles(chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return [chosen[start : start + rows] for start in range(0, len(chosen), rows)]
+
+    threads = torch.get_num_threads()
+    rows = max(1, min(_TILE_ROWS, TILE_BYTES // (4 * len(gallery) * threads), -(-len(order) // threads)))
+    # each thread multiplies and ranks tiles of its own: none waits for another between the two
+    with full_precision(), _one_thread_each(), ThreadPoolExecutor(threads) as pool:
+        tied = list(pool.map(rank, tiles(order)))
+        list(pool.map(rank_by_index, tiles(np.concatenate([*tied, order[:0]]))))
     return average, precise, first
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Torch computes in the calling thread alone, because there is one for each core already."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _batches(labels: NDArray[np.int64]) -> list[tuple[int, int]]:
