@@ -140,6 +140,8 @@ class Recipe(_Options):
         embedding_dim: dimensions of the embedding.
         normalize: whether embeddings are divided by their norm: ``never``, only in the ``output``, or ``always``.
         batch_norm: normalise each dimension of the embedding over the batch.
+        hidden: units of a layer with ReLU between the encoder's features and the embedding; ``None``: none.
+        dropout: share of the features, and of the hidden units, that are left out at random in training.
         objective: the loss and how its batches are drawn.
         training: the loop.
         evaluation: what is measured and drawn.
@@ -167,6 +169,8 @@ class Recipe(_Options):
     embedding_dim: int = Field(default=64, ge=1)
     normalize: Normalize = "never"
     batch_norm: bool = False
+    hidden: int | None = Field(default=None, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     objective: Annotated[SerializeAsAny[ObjectiveOptions], named(find_objective)]
     training: TrainingOptions = TrainingOptions()
     evaluation: EvaluationOptions = EvaluationOptions()

@@ -86,6 +86,18 @@ def test_a_saved_model_gives_the_same_embeddings_bit_for_bit(class_scores: str |
     assert load_model(tmp_path / "model").class_names == ()
 
 
+def test_a_projection_head_is_kept_and_its_dropout_ends_with_training(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spec = InputSpec(channels=1, height=12, width=12, mean=(0.5,), std=(0.3,))
+    model = EmbeddingModel(SmallCNNOptions(widths=(4, 8)), spec, embedding_dim=3, hidden=20, dropout=0.5)
+    images = torch.randint(0, 256, (6, 1, 12, 12), dtype=torch.uint8)
+    shapes = [tuple(layer.weight.shape) for layer in model.embedding if isinstance(layer, torch.nn.Linear)]
+    assert shapes == [(20, model.encoder.out_features), (3, 20)]
+    assert not torch.equal(model(images), model(images))
+    save_model(model, tmp_path / "model")
+    np.testing.assert_array_equal(load_model(tmp_path / "model").embed(images), model.embed(images))
+
+
 def test_class_scores_only_where_they_were_trained() -> None:
     spec = InputSpec(channels=1, height=28, width=28, mean=(0.3,), std=(0.3,))
     with pytest.raises(ModelError, match="no class scores"):

@@ -63,6 +63,8 @@ class EmbeddingModel(nn.Module):
         normalize: whether embeddings are divided by their Euclidean norm: ``never``; ``output``, where ``embed`` does but the
             objective sees them as they are; ``always``, where the objective sees them so too.
         batch_norm: normalise each dimension of the embedding over the batch (no bias in the embedding layer then).
+        hidden: units of a layer with ReLU between features and embedding, as in a projection head; ``None``: none.
+        dropout: share of the features, and of the hidden units, that are left out at random in training, in [0, 1).
         class_names: names of the classes, in order of their labels; empty without labels.
         class_scores: ``"linear"`` puts a linear layer from the embedding to one score a class, ``"embedding"`` takes the
             embedding itself as the scores (then D must be the number of classes), ``None`` has no scores.
@@ -91,6 +93,8 @@ class EmbeddingModel(nn.Module):
         embedding_dim: int,
         normalize: Normalize = "never",
         batch_norm: bool = False,
+        hidden: int | None = None,
+        dropout: float = 0.0,
         class_names: Sequence[str] = (),
         class_scores: str | None = None,
     ) -> None:
@@ -110,12 +114,13 @@ class EmbeddingModel(nn.Module):
         self.embedding_dim = embedding_dim
         self.normalize = normalize
         self.batch_norm = batch_norm
+        self.hidden, self.dropout = hidden, dropout
         self.class_names = tuple(class_names)
         self.class_scores = class_scores
         self.encoder = encoder.build(input.channels, (input.height, input.width))
-        self.embedding = nn.Sequential(nn.Linear(self.encoder.out_features, embedding_dim, bias=not batch_norm))
-        if batch_norm:
-            self.embedding.append(nn.BatchNorm1d(embedding_dim))
+        self.embedding = _embedding_layers(
+            self.encoder.out_features, embedding_dim, batch_norm=batch_norm, hidden=hidden, dropout=dropout
+        )
         self.classifier: nn.Module | None = None
         if class_scores == "linear":
             self.classifier = nn.Linear(embedding_dim, len(self.class_names))
@@ -263,6 +268,21 @@ class EmbeddingModel(nn.Module):
             top, left = (size[0] - spec.height) // 2, (size[1] - spec.width) // 2
             batch = batch[:, :, top : top + spec.height, left : left + spec.width]
         return batch
+
+
+def _embedding_layers(
+    features: int, dimensions: int, *, batch_norm: bool, hidden: int | None, dropout: float
+) -> nn.Sequential:
+    """What stands between the encoder's features and the embedding."""
+    layers: list[nn.Module] = []
+    if hidden:
+        layers += [nn.Dropout(dropout)] if dropout else []
+        layers += [nn.Linear(features, hidden), nn.ReLU()]
+    layers += [nn.Dropout(dropout)] if dropout else []
+    layers.append(nn.Linear(hidden or features, dimensions, bias=not batch_norm))
+    if batch_norm:
+        layers.append(nn.BatchNorm1d(dimensions))
+    return nn.Sequential(*layers)
 
 
 def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:

@@ -33,6 +33,8 @@ def model_config(model: EmbeddingModel) -> dict[str, Any]:
         "embedding_dim": model.embedding_dim,
         "normalize": model.normalize,
         "batch_norm": model.batch_norm,
+        "hidden": model.hidden,
+        "dropout": model.dropout,
         "class_names": list(model.class_names),
         "class_scores": model.class_scores,
     }
@@ -107,6 +109,8 @@ def load_model(folder: str | os.PathLike[str]) -> EmbeddingModel:
             embedding_dim=config["embedding_dim"],
             normalize=config["normalize"],
             batch_norm=config["batch_norm"],
+            hidden=config.get("hidden"),
+            dropout=config.get("dropout", 0.0),
             class_names=config["class_names"],
             class_scores=config["class_scores"],
         )

@@ -200,6 +200,8 @@ def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:
         embedding_dim=recipe.embedding_dim,
         normalize=recipe.normalize,
         batch_norm=recipe.batch_norm,
+        hidden=recipe.hidden,
+        dropout=recipe.dropout,
         class_names=train.class_names,
         class_scores=recipe.objective.scores,
     )
