@@ -1,0 +1,141 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009): plain training against contrastive pretraining, a frozen base, fine-tuning.
+
+``paper`` is the course sheet's setting, that of the Keras example "Supervised Contrastive Learning" (Salama 2020): ResNet-50
+with the ImageNet stem, Adam 1e-3, batches of 265, 50 epochs a stage, dropout ½ and a hidden layer of 512 before the classes;
+in pretraining a head of 128 dimensions, cosine similarity and temperature 0.05. Its random rotation and stretching are left
+out: mirrored and shifted images are what ``flip`` and ``shift`` give. ``laptop`` trains ``whitened_cnn`` for some minutes on
+two cores; every recipe shows the encoder the same number of images while it learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from likewise.recipe import Budget, Recipe
+from likewise.recipes._shipped import shipped
+
+__all__: list[str] = []
+
+NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+ENCODER_EPOCHS: dict[Budget, int] = {"smoke": 1, "laptop": 6, "paper": 50}
+PROBE_EPOCHS: dict[Budget, int] = {"smoke": 1, "laptop": 4, "paper": 50}
+
+
+def _shared(source: str, name: str, title: str, budget: Budget) -> dict[str, Any]:
+    """What all recipes of a source have in common; the last stage is a classifier."""
+    values: dict[str, Any] = {
+        "name": f"{source}-resnet50-{name}",
+        "title": f"{NAMES[source]} by {title}",
+        "budget": budget,
+        "data": {"source": source, "validation": 5000},
+        "normalize": "output",
+    }
+    if budget == "paper":
+        return values | {
+            "encoder": {"name": "resnet", "depth": 50, "stem": "imagenet"},
+            "embedding_dim": 512,
+            "dropout": 0.5,
+            "objective": {"name": "cross_entropy"},
+            "training": {
+                "epochs": 50,
+                "batch_size": 265,
+                "learning_rate": 1e-3,
+                "schedule": "constant",
+                "warmup": 0.0,
+                "flip": True,
+                "shift": 3,
+            },
+        }
+    values |= {
+        "encoder": {"name": "whitened_cnn", "widths": (48, 96, 128)},
+        "embedding_dim": 128,
+        "batch_norm": True,
+        "objective": {"name": "cross_entropy", "label_smoothing": 0.2},
+        "training": {
+            "epochs": ENCODER_EPOCHS[budget],
+            "batch_size": 250,
+            "learning_rate": 4e-3,
+            "weight_decay": 0.05,
+            "beta2": 0.99,
+            "flip": True,
+            "shift": 2,
+        },
+    }
+    if budget == "smoke":
+        values["data"] |= {"validation": 500, "train_size": 2000}
+        values["training"] |= {"min_steps": 12}
+        values["encoder"] |= {"widths": (8, 16, 16)}
+    return values
+
+
+def _pretraining(budget: Budget, epochs: int) -> dict[str, Any]:
+    """The N-pairs stage: the softmax of the cosine similarities against the normalised label matches."""
+    head: dict[str, Any] = {"embedding_dim": 128, "hidden": None, "dropout": 0.0, "batch_norm": False}
+    return {
+        "name": "pretrain",
+        "set": head
+        | {
+            "normalize": "always",
+            "objective": "metric",
+            "objective.loss": {"name": "n_pairs", "temperature": 0.05 if budget == "paper" else 0.1},
+            "training.epochs": epochs,
+            "training.freeze": "nothing",
+            "training.flip": True,
+            "training.shift": 3 if budget == "paper" else 2,
+        },
+    }
+
+
+def _probe(values: dict[str, Any], budget: Budget) -> dict[str, Any]:
+    """The stage in which the base is frozen and a classifier is trained on its features, without augmentation."""
+    training = values["training"] | {"freeze": "encoder", "epochs": PROBE_EPOCHS[budget], "flip": False, "shift": 0}
+    return values | {"training": training}
+
+
+def _crossentropy(source: str) -> Callable[[Budget], Recipe]:
+    def recipe(budget: Budget) -> Recipe:
+        """Plain training: encoder and classifier together."""
+        return Recipe.parse(_shared(source, "crossentropy", "cross-entropy", budget))
+
+    return recipe
+
+
+def _npairs(source: str) -> Callable[[Budget], Recipe]:
+    def recipe(budget: Budget) -> Recipe:
+        """N-pairs pretraining, then a classifier on the frozen base."""
+        values = _probe(_shared(source, "npairs", "the N-pairs loss and a frozen base", budget), budget)
+        return Recipe.parse(values | {"before": (_pretraining(budget, ENCODER_EPOCHS[budget]),)})
+
+    return recipe
+
+
+def _npairs_finetune(source: str) -> Callable[[Budget], Recipe]:
+    def recipe(budget: Budget) -> Recipe:
+        """As above, and then everything is tuned at a tenth of the learning rate."""
+        values = _shared(source, "npairs-finetune", "the N-pairs loss, then fine-tuning", budget)
+        probe = _probe(values, budget)["training"]
+        last = max(1, ENCODER_EPOCHS[budget] // 3)
+        stages = (
+            _pretraining(budget, max(1, ENCODER_EPOCHS[budget] - last)),
+            {
+                "name": "probe",
+                "take": "model",
+                "set": {f"training.{key}": probe[key] for key in ("freeze", "epochs", "flip", "shift")},
+            },
+        )
+        tuned = {"epochs": last, "learning_rate": values["training"]["learning_rate"] / 4, "encoder_rate": 0.4}
+        return Recipe.parse(values | {"before": stages, "training": values["training"] | tuned})
+
+    return recipe
+
+
+for _source in NAMES:
+    for _name, _make in (
+        ("crossentropy", _crossentropy),
+        ("npairs", _npairs),
+        ("npairs_finetune", _npairs_finetune),
+    ):
+        _recipe = _make(_source)
+        _recipe.__name__ = f"{_source}_resnet50_{_name}"
+        shipped(_recipe)
