@@ -25,7 +25,7 @@ def _command_line() -> str:
 
 
 def _recipes() -> str:
-    from likewise.recipes import load_recipe, recipe_names
+    from likewise.recipes import comparison_names, comparison_title, load_recipe, load_recipes, recipe_names
 
     rows = ["| recipe | what it trains | `laptop` | `paper` |", "| --- | --- | --- | --- |"]
     for name in recipe_names():
@@ -36,6 +36,10 @@ def _recipes() -> str:
             return f"`{recipe.encoder.name}`, {training.epochs} epochs of batches of {training.batch_size}"
 
         rows.append(f"| `{name}` | {laptop.title} | {short(laptop)} | {short(paper)} |")
+    rows += ["", "| comparison | what it compares | recipes |", "| --- | --- | --- |"]
+    for name in comparison_names():
+        members = ", ".join(f"`{recipe.name}`" for recipe in load_recipes([name], budget="laptop"))
+        rows.append(f"| `{name}` | {comparison_title(name)} | {members} |")
     return "\n".join(rows)
 
 

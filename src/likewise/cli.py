@@ -111,7 +111,7 @@ def train(
 
 @app.command()
 def compare(
-    recipes: Annotated[list[str], typer.Argument(help="Two or more recipes.")],
+    recipes: Annotated[list[str], typer.Argument(help="Two or more recipes, or the name of a shipped comparison.")],
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 … n-1 of every recipe.")] = 3,
     train_sizes: Annotated[
         str | None, typer.Option(help="Images (100) or shares (0.1) to train on, with commas: 100,1000,1.0.")
@@ -199,7 +199,7 @@ def recipes(
     as_json: Json = False,
 ) -> None:
     """List the shipped recipes, or print one with all its settings."""
-    from likewise.recipes import load_recipe, recipe_names
+    from likewise.recipes import comparison_names, comparison_title, load_recipe, load_recipes, recipe_names
 
     if name is not None:
         recipe = load_recipe(name, budget=_budget(budget))
@@ -209,13 +209,26 @@ def recipes(
             sys.stdout.write(recipe.to_yaml())
         return
     listed = [load_recipe(shipped, budget=_budget(budget)) for shipped in recipe_names()]
+    compared = {
+        shipped: [recipe.name for recipe in load_recipes([shipped], budget=_budget(budget))]
+        for shipped in comparison_names()
+    }
     if as_json:
-        _print_json([{"name": recipe.name, "title": recipe.title, "budget": recipe.budget} for recipe in listed])
+        found: list[dict[str, Any]] = [
+            {"name": recipe.name, "title": recipe.title, "budget": recipe.budget} for recipe in listed
+        ]
+        found += [{"name": it, "title": comparison_title(it), "recipes": members} for it, members in compared.items()]
+        _print_json(found)
         return
     table = Table("recipe", "what it trains")
     for recipe in listed:
         table.add_row(recipe.name, recipe.title)
     output.print(table)
+    if compared:
+        table = Table("comparison", "what it compares", "recipes")
+        for shipped, members in compared.items():
+            table.add_row(shipped, comparison_title(shipped), ", ".join(members))
+        output.print(table)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
+from likewise.data import LearnFrom
 from likewise.errors import RecipeError
 from likewise.models import EncoderOptions, Normalize, find_encoder
 from likewise.objectives import ObjectiveOptions, find_objective, named
@@ -20,6 +21,7 @@ from likewise.objectives import ObjectiveOptions, find_objective, named
 __all__ = ["Budget", "DataOptions", "EvaluationOptions", "Recipe", "Stage", "TrainingOptions"]
 
 Budget = Literal["smoke", "laptop", "paper"]
+Protocol = Literal["few_labels", "clustering", "anomaly", "components", "duplicates", "label_issues"]
 Count = int | float
 
 
@@ -35,6 +37,9 @@ class DataOptions(_Options):
         validation: images (int) or share (float below 1) of train that selection may look at, drawn by seed.
         train_size: images (int) or share (float) of what remains to train on; ``None`` is all. Smaller subsets are
             contained in larger ones.
+        learn_from: what the objective sees: ``train``, or, where it needs no labels, the ``unlabeled`` images or ``both``.
+            Where the source has no unlabelled split, what ``train_size`` leaves over takes its place.
+        unlabeled_size: images (int) or share (float) of the unlabelled ones; ``None`` is all.
         image_size: side in pixels that images are resized to; ``None`` keeps them where they all have one size.
         on_bad_image: ``stop`` at an unreadable image, or ``skip`` it and list it in the report.
         memory_limit: bytes of decoded images that may lie in memory; larger sets are streamed. ``None`` is half of RAM.
@@ -43,6 +48,8 @@ class DataOptions(_Options):
     source: str
     validation: Count = Field(default=5000, gt=0)
     train_size: Count | None = Field(default=None, gt=0)
+    learn_from: LearnFrom = "train"
+    unlabeled_size: Count | None = Field(default=None, gt=0)
     image_size: int | None = Field(default=None, ge=4)
     on_bad_image: Literal["stop", "skip"] = "stop"
     memory_limit: int | None = Field(default=None, gt=0)
@@ -52,7 +59,7 @@ class TrainingOptions(_Options):
     """The loop.
 
     Attributes:
-        epochs: passes over the training images.
+        epochs: passes over the training images; 0 measures the model as it was drawn.
         min_steps: at least so many steps: small training sets get more epochs.
         batch_size: images a step (pairs a step for objectives that draw pairs).
         optimizer: ``adamw`` (Adam where ``weight_decay`` is 0), ``sgd`` with Nesterov momentum, or ``lars``.
@@ -75,7 +82,7 @@ class TrainingOptions(_Options):
         tensorboard: write TensorBoard events to ``tensorboard/`` in the run folder (``pip install likewise[tensorboard]``).
     """
 
-    epochs: int = Field(default=10, ge=1)
+    epochs: int = Field(default=10, ge=0)
     min_steps: int = Field(default=0, ge=0)
     batch_size: int = Field(default=256, ge=2)
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
@@ -104,11 +111,17 @@ class EvaluationOptions(_Options):
         projection: how embeddings of more than two dimensions are brought to two for the picture.
         projection_points: test images in the picture, at most.
         monitor: images of train and of validation whose embeddings are looked at after each epoch (collapse, 1-NN).
+        online_probe: after each epoch also fit a linear probe on the ``monitor`` images of train and score it on those of
+            validation.
+        protocols: what else is measured and drawn: ``few_labels``, ``clustering``, ``anomaly``,
+            ``components``, ``duplicates``, ``label_issues``.
     """
 
     projection: Literal["tsne", "umap", "pca"] = "tsne"
     projection_points: int = Field(default=3000, ge=10)
     monitor: int = Field(default=2000, ge=16)
+    online_probe: bool = False
+    protocols: tuple[Protocol, ...] = ()
 
 
 class Stage(_Options):
@@ -177,6 +190,14 @@ class Recipe(_Options):
     start: str | None = None
     start_take: Literal["encoder", "model"] = "encoder"
     before: tuple[Stage, ...] = ()
+
+    @model_validator(mode="after")
+    def _learns_from_what_it_can(self) -> Self:
+        if self.data.learn_from != "train" and self.objective.needs_labels:
+            raise ValueError(
+                f"data.learn_from is {self.data.learn_from} and the objective {self.objective.name} learns from labels"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:

@@ -158,3 +158,43 @@ def test_omniglots_unseen_classes_do_not_share_labels(real_data: Callable[[str],
     assert train.labels.unique().tolist() == [0, 1, 2, 3, 4]
     assert test.labels.unique().tolist() == [964, 965, 966, 967, 968]
     assert test.class_names[964] == "Angelic/character01"
+
+
+def test_what_train_size_leaves_over_can_be_learned_from_without_labels() -> None:
+    plain = load_splits("digits", validation=100, train_size=300)
+    assert plain.unlabeled is None
+    splits = load_splits("digits", validation=100, train_size=300, unlabeled=True)
+    assert splits.train.ids == plain.train.ids
+    left = splits.to_learn_from("unlabeled")
+    assert left.labels is None
+    assert left.class_names == ()
+    everyone = set(load_dataset("digits").ids)
+    parts = [set(part.ids) for part in (splits.train, splits.validation, splits.test, left)]
+    assert set.union(*parts) == everyone
+    assert sum(map(len, parts)) == len(everyone)
+    assert any("without their labels" in note for note in splits.notes)
+    both = splits.to_learn_from("both")
+    assert set(both.ids) == parts[0] | parts[3]
+    assert both.labels is None
+    assert both.fingerprint not in (left.fingerprint, splits.train.fingerprint)
+    assert splits.to_learn_from("train") is splits.train
+
+
+def test_unlabeled_images_can_be_fewer_and_are_drawn_by_seed() -> None:
+    first, again, other = (
+        load_splits("digits", validation=100, train_size=300, seed=seed, unlabeled=True, unlabeled_size=50)
+        for seed in (1, 1, 2)
+    )
+    assert len(first.to_learn_from("unlabeled")) == 50
+    assert first.to_learn_from("unlabeled").ids == again.to_learn_from("unlabeled").ids
+    assert first.to_learn_from("unlabeled").ids != other.to_learn_from("unlabeled").ids
+    with pytest.raises(DatasetError, match="unlabeled_size asks for 5000"):
+        load_splits("digits", validation=100, train_size=300, unlabeled=True, unlabeled_size=5000)
+
+
+def test_without_unlabeled_images_learning_from_them_is_named() -> None:
+    splits = load_splits("digits", validation=100, unlabeled=True)
+    assert splits.to_learn_from("train") is splits.train
+    for which in ("unlabeled", "both"):
+        with pytest.raises(DatasetError, match=r"no images without labels.*train_size"):
+            splits.to_learn_from(which)

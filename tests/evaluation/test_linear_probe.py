@@ -72,3 +72,15 @@ def test_bad_input_is_named():
         linear_probe((x, y), (x, None), (x, y))
     with pytest.raises(EvaluationError, match="test has 3"):
         linear_probe((x, y), (x, y), (np.zeros((4, 3)), y))
+
+
+def test_more_dimensions_than_samples_have_the_same_solution():
+    train, validation, test = (split(n, seed, dimension=60) for n, seed in ((40, 0), (80, 1), (200, 2)))
+    strength = 1e-2
+    result = linear_probe(train, validation, test, strengths=(strength,))
+    scaler = StandardScaler().fit(train[0].astype(np.float64))
+    reference = LogisticRegression(C=1 / (strength * 40), tol=1e-8, max_iter=10_000)
+    reference.fit(scaler.transform(train[0].astype(np.float64)), train[1])
+    expected = reference.predict(scaler.transform(test[0].astype(np.float64)))
+    assert result.converged
+    assert (result.predictions == expected).mean() >= 0.99

@@ -28,7 +28,10 @@ def toy(count: int, channels: int, side: int) -> tuple[torch.Tensor, torch.Tenso
     return (noise + 80 * labels[:, None, None, None]).clamp(0, 255).to(torch.uint8), labels
 
 
-@pytest.mark.parametrize("name", objective_names())
+LEARN_FROM_LABELS = [name for name in objective_names() if find_objective(name).model_construct().needs_labels]
+
+
+@pytest.mark.parametrize("name", LEARN_FROM_LABELS)
 @pytest.mark.parametrize(("channels", "side"), [(1, 12), (3, 13)])
 def test_the_loss_falls(name: str, channels: int, side: int) -> None:
     objective = build(name, channels, side)
@@ -49,7 +52,7 @@ def test_the_loss_falls(name: str, channels: int, side: int) -> None:
 
 @pytest.mark.parametrize("name", objective_names())
 def test_an_epoch_is_reproducible_and_visits_each_image_once(name: str) -> None:
-    objective = build(name)
+    objective = build(name, 3)
     labels = torch.arange(47) % 3
     first, again, other = (list(objective.epoch(labels, 10, torch.Generator().manual_seed(seed))) for seed in (5, 5, 6))
     assert len(first) == 4
@@ -63,8 +66,8 @@ def test_an_epoch_is_reproducible_and_visits_each_image_once(name: str) -> None:
 
 @pytest.mark.parametrize("name", objective_names())
 def test_a_set_smaller_than_a_batch_is_one_batch(name: str) -> None:
-    objective = build(name)
-    images, labels = toy(5, 1, 12)
+    objective = build(name, 3)
+    images, labels = toy(5, 3, 12)
     [batch] = objective.epoch(labels, 64, torch.Generator().manual_seed(0))
     loss = objective(images[batch.indices], batch)
     assert loss.shape == ()
@@ -106,5 +109,5 @@ def test_contrastive_sums_or_averages_all_pairs() -> None:
 
 
 def test_an_unknown_objective_is_named() -> None:
-    with pytest.raises(RecipeError, match=r"'tripplet' is not known\. Known: contrastive"):
+    with pytest.raises(RecipeError, match=r"'tripplet' is not known\. Known: .*contrastive"):
         find_objective("tripplet")

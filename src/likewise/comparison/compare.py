@@ -48,7 +48,8 @@ def compare(
     """Train every recipe with every seed on every amount of training images, and compare.
 
     Args:
-        recipes: shipped names, ``.yaml`` or ``.py`` files, or ``Recipe``s; different names, the same data.
+        recipes: shipped names (of recipes, or of comparisons, which stand for several), ``.yaml`` or ``.py`` files, or
+            ``Recipe``s; different names, the same data.
         out: folder of the comparison. One that is there goes on: finished cells are not computed again.
         seeds: how many (0 … n-1), or which.
         train_sizes: counts (int) or shares (float up to 1.0) of the training images; nested, stratified subsets.

@@ -15,6 +15,7 @@ from typing import Any
 from likewise.comparison.rows import Cell, Contender, Search, TrainSize
 from likewise.errors import RecipeError
 from likewise.recipe import Budget, Recipe
+from likewise.recipes import load_recipes
 from likewise.training import resolve
 
 __all__ = ["Grid", "plan", "refuse_changed_cells", "with_chosen"]
@@ -48,7 +49,8 @@ def plan(
     """
     chosen = _seeds(seeds)
     sizes = _sizes(train_sizes)
-    resolved = [resolve(recipe, data=data, budget=budget, overrides=overrides) for recipe in recipes]
+    loaded = load_recipes(recipes, budget=budget)
+    resolved = [resolve(recipe, data=data, overrides=overrides) for recipe in loaded]
     _check(resolved)
     cells = []
     for recipe in resolved:

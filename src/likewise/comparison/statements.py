@@ -24,6 +24,7 @@ def answer(comparison: Comparison) -> list[Answer]:
     groups = [
         Answer("Which objective gives the better 1-NN accuracy?", list(_better_accuracy(comparison))),
         Answer("Which objective gives the better recall@k?", list(_better_recall(comparison))),
+        Answer("Whose classes does a linear classifier separate better?", list(_better_probe(comparison))),
         Answer("Does the ranking change with the number of training images?", list(_ranking(comparison))),
         Answer("Is training better than 1-NN on raw pixels?", list(_against_raw(comparison))),
     ]
@@ -82,6 +83,20 @@ def _better_recall(comparison: Comparison) -> Iterator[str]:
                     silent.append(f"{a.label} minus {b.label}{_bounds(row)}")
             if silent:
                 yield f"With {size.words} no statement on recall@{k} where the interval overlaps zero: {_listed(silent)}."
+
+
+def _better_probe(comparison: Comparison) -> Iterator[str]:
+    reached = {cell.size for cell in comparison.done()}
+    for size in [size for size in comparison.train_sizes if size.size in reached][-1:]:  # the largest that is there
+        silent = []
+        for a, b, row in _pairs(comparison, size, "linear_probe_accuracy"):
+            if _side(row):
+                ahead, behind = (a, b) if row.mean > 0 else (b, a)
+                yield f"With {size.words} {ahead.label} is ahead of {behind.label} by linear probe by {_gap(row)}."
+            else:
+                silent.append(f"{a.label} minus {b.label}{_bounds(row)}")
+        if silent:
+            yield f"With {size.words} no statement on the linear probe where the interval overlaps zero: {_listed(silent)}."
 
 
 def _ranking(comparison: Comparison) -> Iterator[str]:

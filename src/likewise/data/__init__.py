@@ -12,7 +12,7 @@ from likewise.data.samplers import (
     PKSampler,
     shuffled_batches,
 )
-from likewise.data.splits import Splits, load_splits, stratified_order
+from likewise.data.splits import LearnFrom, Splits, load_splits, stratified_order
 from likewise.data.streamed import StreamedImages
 from likewise.data.summary import DatasetSummary, SplitSummary, describe
 
@@ -24,6 +24,7 @@ __all__ = [
     "DistinctSampler",
     "HierarchicalSampler",
     "ImageDataset",
+    "LearnFrom",
     "PKSampler",
     "PairSampler",
     "SplitSummary",

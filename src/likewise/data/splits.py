@@ -5,6 +5,9 @@ with seed 0 whatever the seed of the run, so that every run is tested on the sam
 share of train, drawn by the run's seed. ``train_size`` keeps a stratified part of the rest, and parts are nested: with
 one seed the 100 images are among the 1,000.
 
+Images to learn from without labels are the source's unlabeled split; where it has none, they are what ``train_size`` leaves
+over, with the labels taken off: labels that are few and images that are many can be had of any source.
+
 Both properties come from one order (``stratified_order``): the image of rank r (from 0) in a shuffled class of n gets
 the key (r + ½) / n, and the images are sorted by key. Any prefix holds each class in proportion, and a longer prefix
 holds the shorter one.
@@ -16,6 +19,7 @@ import dataclasses
 import hashlib
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,8 +30,9 @@ from likewise.data.registry import open_source
 from likewise.data.source import OnBadImage, Source
 from likewise.errors import DatasetError
 
-__all__ = ["Splits", "load_splits", "stratified_order"]
+__all__ = ["LearnFrom", "Splits", "load_splits", "stratified_order"]
 
+LearnFrom = Literal["train", "unlabeled", "both"]
 TEST_SHARE = 0.2
 
 
@@ -46,6 +51,22 @@ class Splits:
     test: ImageDataset
     unlabeled: ImageDataset | None = None
     notes: tuple[str, ...] = ()
+
+    def to_learn_from(self, which: LearnFrom) -> ImageDataset:
+        """The images that an objective learns from: ``train``, the ``unlabeled`` ones, or ``both`` without labels.
+
+        Raises:
+            DatasetError: there are no unlabelled images, or ``both`` do not fit into memory together.
+        """
+        if which == "train":
+            return self.train
+        if self.unlabeled is None:
+            raise DatasetError(
+                f"{self.train.name} has no images without labels.",
+                expected="Expected a split called unlabeled, or training images that data.train_size leaves over.",
+                advice="Set data.train_size to the number of labelled images, or data.learn_from=train.",
+            )
+        return self.unlabeled if which == "unlabeled" else _joined(self.train, self.unlabeled)
 
 
 def stratified_order(labels: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
@@ -90,6 +111,8 @@ def load_splits(
     image_column: str | None = None,
     label_column: str | None = None,
     caption_column: str | None = None,
+    unlabeled: bool = False,
+    unlabeled_size: int | float | None = None,
 ) -> Splits:
     """Load a source and split it.
 
@@ -101,6 +124,8 @@ def load_splits(
         train_size: int, a count of images; float in (0, 1], a share of what is left after validation; None, all.
         image_size, on_bad_image, channels, image_column, label_column, caption_column: as for ``load_dataset``.
         memory_limit: bytes, for all splits together.
+        unlabeled: whether images without labels are loaded.
+        unlabeled_size: of them, an int is a count, a float in (0, 1] a share, drawn by the seed; None, all.
 
     Returns:
         The splits, with notes on how they came about.
@@ -132,20 +157,20 @@ def load_splits(
     notes: list[str] = []
     train = load_split(opened, "train", settings)
     settings = following(settings, train)
-    unlabeled = None
+    plain = None
     test, test_notes = _own_test(opened, settings)
     notes += test_notes
     if test is not None:
         settings = following(settings, test)
         if test.labels is None and train.labels is not None:
             notes.append(f"The source's test split has no labels: its {len(test):,} images count as unlabelled.")
-            unlabeled, test = test.subset(torch.arange(len(test)), "unlabeled"), None
+            plain, test = test.subset(torch.arange(len(test)), "unlabeled"), None
     own_validation = None
     if test is not None and test.split == "test" and "validation" in opened.splits:
         own_validation = load_split(opened, "validation", settings)
         settings = following(settings, own_validation)
-    if "unlabeled" in opened.splits:
-        unlabeled = load_split(opened, "unlabeled", settings)
+    if unlabeled and "unlabeled" in opened.splits:
+        plain = load_split(opened, "unlabeled", settings)
 
     if test is None:
         order = stratified_order(train.labels, len(train), torch.Generator().manual_seed(0))
@@ -164,11 +189,17 @@ def load_splits(
         order = stratified_order(train.labels, len(train), _generator(seed, "train_size"))
         wanted = _amount(train_size, len(train), "train_size", train)
         before = _classes_present(train)
+        if unlabeled and plain is None and wanted < len(train):
+            plain = _without_labels(train.subset(order[wanted:].sort().values, "unlabeled"))
+            notes.append(f"The {len(plain):,} training images left over are there without their labels.")
         train = train.subset(order[:wanted].sort().values)
         missing = before - _classes_present(train)
         if missing:
             notes.append(f"The {wanted:,} training images hold no image of {missing:,} of the classes.")
-    return Splits(train, chosen, dataclasses.replace(test, split="test"), unlabeled, tuple(notes))
+    if plain is not None and unlabeled_size is not None:
+        order = torch.randperm(len(plain), generator=_generator(seed, "unlabeled_size"))
+        plain = plain.subset(order[: _amount(unlabeled_size, len(plain), "unlabeled_size", plain)].sort().values)
+    return Splits(train, chosen, dataclasses.replace(test, split="test"), plain, tuple(notes))
 
 
 def _own_test(source: Source, settings: LoadSettings) -> tuple[ImageDataset | None, list[str]]:
@@ -186,20 +217,44 @@ def _cut(data: ImageDataset, order: Tensor, count: int, split: str) -> tuple[Ima
     return data.subset(order[:count].sort().values, split), data.subset(order[count:].sort().values)
 
 
+def _without_labels(data: ImageDataset) -> ImageDataset:
+    return dataclasses.replace(data, labels=None, class_names=())
+
+
+def _joined(first: ImageDataset, second: ImageDataset) -> ImageDataset:
+    """The images of both, without labels."""
+    if not isinstance(first.images, Tensor) or not isinstance(second.images, Tensor):
+        raise DatasetError(
+            f"{first.name} is too large to be held in memory with its unlabelled images.",
+            expected="Learning from both needs both in memory.",
+            advice="Raise data.memory_limit, lower data.unlabeled_size, or set data.learn_from=unlabeled.",
+        )
+    digest = hashlib.sha256(f"{first.fingerprint}|{second.fingerprint}".encode())
+    return dataclasses.replace(
+        _without_labels(first),
+        split="unlabeled",
+        images=torch.cat([first.images, second.images.to(first.images.device)]),
+        captions=None,
+        ids=(*first.ids, *second.ids),
+        fingerprint=digest.hexdigest(),
+        bad_images=(*first.bad_images, *second.bad_images),
+    )
+
+
 def _classes_present(data: ImageDataset) -> int:
     return 0 if data.labels is None else int((torch.bincount(data.labels) > 0).sum())
 
 
 def _amount(wanted: int | float, available: int, what: str, train: ImageDataset) -> int:
     """A count or share as a count, so that something is left where a split is cut off."""
-    highest = available if what == "train_size" else available - 1
+    highest = available if what in ("train_size", "unlabeled_size") else available - 1
     share = isinstance(wanted, float)
     if share and not 0 < wanted <= 1:
         raise DatasetError(f"{what} is {wanted}.", expected="Expected a count (an integer) or a share in (0, 1].")
     count = max(1, round(wanted * available)) if share else int(wanted)
     if isinstance(wanted, bool) or not 1 <= count <= highest:
         raise DatasetError(
-            f"{what} asks for {wanted} of the {available:,} training images of {train.name}.",
+            f"{what} asks for {wanted} of the {available:,} {train.split} images of {train.name}.",
             expected=f"Expected 1 to {highest:,}.",
         )
     return count

@@ -1,12 +1,19 @@
 """Protocols that measure an embedding: pure functions of arrays, exact, in bounded memory, one file each."""
 
+from likewise.evaluation.anomaly import AnomalyResult, anomaly, anomaly_scores, one_class_anomaly
 from likewise.evaluation.baselines import baselines
 from likewise.evaluation.class_recall import class_ranks, class_recall_at_k
 from likewise.evaluation.classification import ClassificationScores, classification_scores
+from likewise.evaluation.clustering import ClusteringResult, clustering
+from likewise.evaluation.components import ComponentsResult, independent_components
+from likewise.evaluation.downstream import downstream
+from likewise.evaluation.duplicates import DuplicatesResult, duplicates
 from likewise.evaluation.embedded_split import EmbeddedSplit
+from likewise.evaluation.few_labels import FewLabelsResult, few_labels
 from likewise.evaluation.geometry import GeometryResult, geometry
 from likewise.evaluation.intervals import PairedDifference, mean_interval, paired_bootstrap, wilson
 from likewise.evaluation.knn import KnnResult, knn, knn_vote
+from likewise.evaluation.label_issues import LabelIssuesResult, label_issues
 from likewise.evaluation.linear_probe import LinearProbeResult, linear_probe
 from likewise.evaluation.nearest import nearest
 from likewise.evaluation.project import project
@@ -16,26 +23,41 @@ from likewise.evaluation.trustworthiness import trustworthiness
 from likewise.evaluation.unlabeled import evaluate_unlabeled
 
 __all__ = [
+    "AnomalyResult",
     "ClassificationScores",
+    "ClusteringResult",
+    "ComponentsResult",
+    "DuplicatesResult",
     "EmbeddedSplit",
     "Evaluation",
+    "FewLabelsResult",
     "GeometryResult",
     "KnnResult",
+    "LabelIssuesResult",
     "LinearProbeResult",
     "PairedDifference",
     "RetrievalResult",
+    "anomaly",
+    "anomaly_scores",
     "baselines",
     "class_ranks",
     "class_recall_at_k",
     "classification_scores",
+    "clustering",
+    "downstream",
+    "duplicates",
     "evaluate",
     "evaluate_unlabeled",
+    "few_labels",
     "geometry",
+    "independent_components",
     "knn",
     "knn_vote",
+    "label_issues",
     "linear_probe",
     "mean_interval",
     "nearest",
+    "one_class_anomaly",
     "paired_bootstrap",
     "project",
     "retrieval",

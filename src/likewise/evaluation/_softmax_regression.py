@@ -6,7 +6,8 @@ which is scikit-learn's LogisticRegression with C = 1 / (strength · N). One eva
 with a (D, K) matrix, 5 ms for 55,000 × 64 and ten classes, so what counts is their number. Trained embeddings are
 badly conditioned (a few directions carry everything), where plain L-BFGS needs hundreds; started from the Hessian at
 the mean class uncertainty, which is the features' second moments up to a factor, it needs a few dozen. The data stay
-float32, the parameters and sums are float64; no randomness anywhere.
+float32, the parameters and sums are float64; no randomness anywhere. Small data are float64 throughout: the mean of few
+rounded losses is too rough to see the last steps.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 _ROWS = 65_536  # rows of logits at once
+_SMALL = 2**20  # numbers; below it float64 costs nothing to speak of
 _MEMORY = 12  # pairs of L-BFGS
 _ARMIJO = 1e-4
 _NOISE = 1e-9  # rounding of the mean loss in float32 data; a smaller rise is no rise
@@ -28,7 +30,7 @@ _SMALLEST_STEP = 2.0**-20
 class Features:
     """Training data as the optimiser reads it, with the eigenvectors of its second moments."""
 
-    x: Tensor  # (N, D + 1) float32, last column 1
+    x: Tensor  # (N, D + 1) float32, float64 where small; last column 1
     y: Tensor  # (N,) int64
     num_classes: int
     eigenvalues: Tensor  # (D + 1,) float64
@@ -38,6 +40,7 @@ class Features:
     def of(cls, x: Tensor, y: Tensor, num_classes: int) -> Features:
         """From standardised features (N, D) float32 and labels (N,)."""
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+        x = x.double() if x.numel() <= _SMALL else x
         moments = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
         for part in x.split(_ROWS):
             moments += (part.T @ part).double()
@@ -90,7 +93,7 @@ def fit(
 
 def _evaluate(data: Features, weights: Tensor, strength: float) -> tuple[float, Tensor, float]:
     """Value, gradient, and the mean over samples and classes of p(1 - p)."""
-    w = weights.float()
+    w = weights.to(data.x.dtype)
     loss, uncertainty = 0.0, 0.0
     gradient = torch.zeros_like(weights)
     for x, y in zip(data.x.split(_ROWS), data.y.split(_ROWS), strict=True):

@@ -4,13 +4,16 @@ Features are standardised with the training split's mean and deviation; L2-regul
 is fitted to convergence for each strength, from strong to weak, each starting where the last one ended; the strength
 of best validation accuracy (the stronger one on a tie) is reported on the test split. Nothing is refitted on
 validation data. Seven strengths on 55,000 × 64 take one to two seconds on two cores.
+
+Where there are fewer samples than dimensions the fit happens in the samples' span, N numbers for each instead of D: the
+penalty keeps the weights in it, so the solution is the same (the representer theorem).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +46,14 @@ class LinearProbeResult:
     """strength → validation accuracy."""
     converged: bool
     """Whether the fit of the chosen strength met the tolerance."""
+
+
+class _Fit(NamedTuple):
+    strength: float
+    accuracy: float
+    """On validation."""
+    weights: torch.Tensor
+    converged: bool
 
 
 def linear_probe(
@@ -86,25 +97,25 @@ def linear_probe(
     x = [torch.from_numpy(((rows - mean.astype(np.float32)) / deviation).astype(np.float32)) for rows in features]
     num_classes = int(max(part.max() for part in labels)) + 1
     with full_precision(), torch.no_grad():
+        if x[0].shape[1] > len(x[0]):
+            x = _in_span(x)
         data = softmax_regression.Features.of(x[0], torch.from_numpy(labels[0]), num_classes)
-        path: dict[float, float] = {}
-        weights, best = None, None
+        fits: list[_Fit] = []
         for strength in sorted(strengths, reverse=True):
-            weights, converged = softmax_regression.fit(data, strength, weights)
-            path[strength] = float((_predict(weights, x[1]) == labels[1]).mean())
-            if best is None or path[strength] > path[best[0]]:
-                best = (strength, weights, converged)
-        assert best is not None
-        predictions = _predict(best[1], x[2])
+            weights, converged = softmax_regression.fit(data, strength, fits[-1].weights if fits else None)
+            right = float((_predict(weights, x[1]) == labels[1]).mean())
+            fits.append(_Fit(strength, right, weights, converged))
+        best = max(fits, key=lambda fit: fit.accuracy)  # of equal ones the first, which is the stronger
+        predictions = _predict(best.weights, x[2])
     hits = int((predictions == labels[2]).sum())
     return LinearProbeResult(
         accuracy=hits / len(predictions),
         interval=wilson(hits, len(predictions)),
-        strength=best[0],
-        validation_accuracy=path[best[0]],
+        strength=best.strength,
+        validation_accuracy=best.accuracy,
         predictions=predictions,
-        path=path,
-        converged=best[2],
+        path={fit.strength: fit.accuracy for fit in fits},
+        converged=best.converged,
     )
 
 
@@ -116,6 +127,15 @@ def _deviation(rows: NDArray[Any], mean: NDArray[np.float64]) -> NDArray[np.floa
     # a constant column carries nothing; dividing by its rounding noise would make it look like a feature
     scale = np.abs(mean) + deviation.max()
     return np.where(deviation > 1e-6 * scale, deviation, np.inf).astype(np.float32)
+
+
+def _in_span(x: list[torch.Tensor]) -> list[torch.Tensor]:
+    """All splits in an orthonormal basis of the span of the first one's N rows, (·, r) with r at most N."""
+    gram = x[0].double() @ x[0].double().T
+    values, vectors = torch.linalg.eigh(gram)
+    kept = values > values[-1] * 1e-10
+    basis = (x[0].double().T @ vectors[:, kept]) / values[kept].sqrt()
+    return [(part.double() @ basis).float() for part in x] if bool(kept.any()) else x
 
 
 def _predict(weights: torch.Tensor, x: torch.Tensor) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
-_COMMON = ("group", "memory", "tile_size", "tuples")
+_COMMON = ("group", "memory", "tile_size")
 
 
 def _option(name: str, default: Any) -> str:

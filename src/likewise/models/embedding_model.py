@@ -163,6 +163,10 @@ class EmbeddingModel(nn.Module):
         """Pixels (N, C, H, W) in 0 … 255 as the encoder takes them: mean 0 and deviation 1 in each channel."""
         return ((images.to(self.mean.dtype) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
+    def to_pixels(self, standardized: Tensor) -> Tensor:
+        """The way back: standardised images (N, C, H, W) to uint8, what lies outside 0 … 255 cut off."""
+        return (standardized.float() * self.std + self.mean).round().clamp(0, 255).to(torch.uint8)
+
     def freeze_encoder(self) -> None:
         """Leave the encoder as it is from now on: no gradient, and its batch normalisation in evaluation mode."""
         self.encoder.requires_grad_(False)

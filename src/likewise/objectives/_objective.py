@@ -85,6 +85,18 @@ class Objective(nn.Module):
         """
         return {"loss": self(images, batch)}
 
+    def examples(self, images: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+        """Pictures of the task that is made from images: what is asked, what is right, what is answered.
+
+        Args:
+            images: (E, C, H, W) uint8.
+            draws: CPU generator of everything random in the task.
+
+        Returns:
+            ``input``, ``target`` and ``prediction``, (E, C, h, w) uint8 each; nothing for an objective without such a task.
+        """
+        return {}
+
     def rate_factors(self) -> dict[str, float]:
         """Learning rates as multiples of the run's, by the beginning of the parameters' names in this module."""
         return {}
@@ -122,6 +134,11 @@ class ObjectiveOptions(BaseModel):
     def sees_images(self) -> bool:
         """Whether it looks at the images other than through the model, to draw views or to predict their pixels."""
         return False
+
+    @property
+    def task(self) -> str:
+        """What the columns of ``Objective.examples`` are, in one sentence; empty where there are none."""
+        return ""
 
     @property
     def draws_pairs(self) -> bool:

@@ -1,5 +1,23 @@
 """Shipped experiments: each a function that returns a ``Recipe`` for a budget."""
 
-from likewise.recipes._shipped import default_budget, load_recipe, recipe_names, shipped
+from likewise.recipes._shipped import (
+    comparison_names,
+    comparison_title,
+    default_budget,
+    load_recipe,
+    load_recipes,
+    recipe_names,
+    shipped,
+    shipped_comparison,
+)
 
-__all__ = ["default_budget", "load_recipe", "recipe_names", "shipped"]
+__all__ = [
+    "comparison_names",
+    "comparison_title",
+    "default_budget",
+    "load_recipe",
+    "load_recipes",
+    "recipe_names",
+    "shipped",
+    "shipped_comparison",
+]

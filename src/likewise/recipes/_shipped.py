@@ -1,4 +1,7 @@
-"""How a shipped experiment is found: a function from a budget to a ``Recipe``, registered under the recipe's name."""
+"""How a shipped experiment is found: a function from a budget to a ``Recipe``, registered under the recipe's name.
+
+An experiment that is a comparison returns several recipes, and its name stands for all of them in ``likewise compare``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,10 +17,21 @@ import torch
 from likewise.errors import RecipeError
 from likewise.recipe import Budget, Recipe
 
-__all__ = ["default_budget", "load_recipe", "recipe_names", "shipped"]
+__all__ = [
+    "comparison_names",
+    "comparison_title",
+    "default_budget",
+    "load_recipe",
+    "load_recipes",
+    "recipe_names",
+    "shipped",
+    "shipped_comparison",
+]
 
 RecipeFunction = Callable[[Budget], Recipe]
+ComparisonFunction = Callable[[Budget], Sequence[Recipe]]
 _SHIPPED: dict[str, RecipeFunction] = {}
+_COMPARISONS: dict[str, ComparisonFunction] = {}
 
 
 def shipped(function: RecipeFunction) -> RecipeFunction:
@@ -26,11 +40,48 @@ def shipped(function: RecipeFunction) -> RecipeFunction:
     return function
 
 
-def recipe_names() -> tuple[str, ...]:
-    """Names of all shipped recipes, sorted."""
+def shipped_comparison(function: ComparisonFunction) -> ComparisonFunction:
+    """Register ``stl10_probe_three_ways(budget) -> recipes`` as ``stl10-probe-three-ways``; its docstring is the title."""
+    _COMPARISONS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def _read_room() -> None:
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         importlib.import_module(f"likewise.recipes.{module.name}")
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of all shipped recipes, sorted."""
+    _read_room()
     return tuple(sorted(_SHIPPED))
+
+
+def comparison_names() -> tuple[str, ...]:
+    """Names of all shipped comparisons, sorted."""
+    _read_room()
+    return tuple(sorted(_COMPARISONS))
+
+
+def comparison_title(name: str) -> str:
+    """One line on what a shipped comparison compares."""
+    return (_COMPARISONS[name].__doc__ or name).strip().splitlines()[0].rstrip(".")
+
+
+def load_recipes(recipes: Sequence[str | Path | Recipe], *, budget: Budget | None = None) -> list[Recipe]:
+    """The recipes of a comparison: each as ``load_recipe`` takes it, or a shipped comparison, which stands for several.
+
+    Raises:
+        RecipeError: as ``load_recipe``.
+    """
+    names = comparison_names()
+    loaded: list[Recipe] = []
+    for recipe in recipes:
+        if str(recipe) in names:
+            loaded += _COMPARISONS[str(recipe)](budget or default_budget())
+        else:
+            loaded.append(load_recipe(recipe, budget=budget))
+    return loaded
 
 
 def default_budget() -> Budget:
@@ -53,6 +104,13 @@ def load_recipe(recipe: str | Path | Recipe, *, budget: Budget | None = None) ->
     names = recipe_names()
     if str(recipe) in names:
         return _SHIPPED[str(recipe)](budget or default_budget())
+    if str(recipe) in _COMPARISONS:
+        members = [member.name for member in _COMPARISONS[str(recipe)]("smoke")]
+        raise RecipeError(
+            f"{recipe} is a comparison of {', '.join(members)}.",
+            expected="Expected one recipe.",
+            advice=f"Use `likewise compare {recipe}`, or one of these names.",
+        )
     path = Path(recipe)
     if path.is_dir() and (path / "recipe.yaml").exists():
         path /= "recipe.yaml"

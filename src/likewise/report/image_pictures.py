@@ -22,6 +22,7 @@ from likewise.report.figures.training_images import choose_training_images, draw
 from likewise.report.figures.worst_errors import choose_worst_errors, draw_worst_errors
 from likewise.report.picture import Picture
 from likewise.report.run_pictures import column
+from likewise.report.run_summary import images_learned_from
 from likewise.report.wording import count
 
 if TYPE_CHECKING:
@@ -141,11 +142,12 @@ def _worst(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]:
 def _training(run: Run, data: Splits | None, names: Sequence[str]) -> Picture:
     draw = None
     if data is not None and len(data.train):
-        labels = _labels(data.train)
-        chosen = choose_training_images(labels, len(data.train))
-        images = _images(data.train, chosen)
+        shown = data.to_learn_from(run.recipe.data.learn_from)
+        labels = _labels(shown)
+        chosen = choose_training_images(labels, len(shown))
+        images = _images(shown, chosen)
         draw = partial(draw_training_images, images, None if labels is None else labels[chosen], names)
-    number = (run.evaluation.get("sizes") or {}).get("train")
+    number = images_learned_from(run)
     of = f" of {count(int(number), 'image')}" if number else ""
     return Picture(
         "training_images",

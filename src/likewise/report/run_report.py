@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from likewise.report.downstream_pictures import downstream_pictures
 from likewise.report.image_pictures import image_pictures
 from likewise.report.page import render
 from likewise.report.picture import Picture, save_pictures
 from likewise.report.run_pictures import numeric_pictures, test_records
 from likewise.report.run_summary import chart, sentences, table
 from likewise.report.stages import MEASURES, stage_rows
+from likewise.report.task_pictures import task_pictures
 from likewise.report.wording import flat
 
 if TYPE_CHECKING:
@@ -25,10 +27,17 @@ if TYPE_CHECKING:
 
 ORDER = (
     "embedding",
+    "task_examples",
     "neighbors",
     "recall_at_k",
     "confusion",
     "worst_errors",
+    "few_labels",
+    "clusters",
+    "anomalies",
+    "components",
+    "label_issues",
+    "leaks",
     "training",
     "training_images",
     "pairs",
@@ -57,7 +66,8 @@ def write_run_report(run: Run, data: Splits | None = None) -> Path:
         PosixPath('runs/a/report.html')
     """
     records = test_records(run)
-    asked = [*numeric_pictures(run, records), *image_pictures(run, data, records)]
+    asked = [*numeric_pictures(run, records), *image_pictures(run, data, records), *task_pictures(run)]
+    asked += downstream_pictures(run, data)
     asked.sort(key=lambda picture: ORDER.index(picture.name))
     pictures = save_pictures(run.folder, asked)
     return render(

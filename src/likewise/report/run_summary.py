@@ -143,21 +143,33 @@ def sentences(run: Run) -> list[str]:
     return [*_trained(run), *_verdict(run)]
 
 
+def images_learned_from(run: Run) -> int:
+    """How many images the objective saw; 0 where that was not written down."""
+    sizes = run.evaluation.get("sizes") or {}
+    splits = {"train": ("train",), "unlabeled": ("unlabeled",), "both": ("train", "unlabeled")}
+    return sum(int(sizes.get(split) or 0) for split in splits[run.recipe.data.learn_from])
+
+
 def _trained(run: Run) -> list[str]:
     recipe, sizes = run.recipe, run.evaluation.get("sizes") or {}
     names = run.evaluation.get("class_names") or ()
     source = str(run.evaluation.get("source") or recipe.data.source)
-    of = f"{count(int(sizes['train']), 'image')} of {source}" if sizes.get("train") else source
-    classes = f" in {count(len(names), 'class')}" if names else ""
+    seen = images_learned_from(run)
+    of = f"{count(seen, 'image')} of {source}" if seen else source
+    classes = f" in {count(len(names), 'class')}" if names and recipe.objective.needs_labels else ""
+    unaided = "" if recipe.objective.needs_labels else " without labels"
     space = (
         "a 2-dimensional embedding" if recipe.embedding_dim == 2 else f"embeddings of {recipe.embedding_dim} dimensions"
     )
     scaled = ", scaled to length 1," if recipe.normalize != "never" else ""
-    said = [
-        f"The encoder {recipe.encoder.name} learned {space}{scaled} from {of}{classes} with the objective "
-        f"{recipe.objective.label}."
-    ]
-    said.append(_loop(recipe, len(run.history) or recipe.training.epochs, run.metrics))
+    if not recipe.training.epochs:
+        said = [f"The encoder {recipe.encoder.name} was not trained: it gives {space}{scaled} as it was drawn."]
+    else:
+        said = [
+            f"The encoder {recipe.encoder.name} learned {space}{scaled} from {of}{classes}{unaided} with the objective "
+            f"{recipe.objective.label}.",
+            _loop(recipe, len(run.history) or recipe.training.epochs, run.metrics),
+        ]
     if sizes.get("validation") and sizes.get("test"):
         said.append(
             f"Choices were made on {count(int(sizes['validation']), 'validation image')}; the numbers below are of "

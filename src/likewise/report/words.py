@@ -14,12 +14,13 @@ from likewise.report.wording import Unit, quantity
 NEAREST = "Nearest neighbours"
 RETRIEVAL = "Retrieval"
 PROBE = "Probe and classifier"
+DOWNSTREAM = "What the embedding is good for"
 TEXT = "Images and text"
 GEOMETRY = "Geometry of the space"
 COST = "Cost"
 VALIDATION = "Validation split (what choices were made on)"
 OTHER = "Other numbers"
-GROUPS = (NEAREST, RETRIEVAL, PROBE, TEXT, GEOMETRY, COST, VALIDATION, OTHER)
+GROUPS = (NEAREST, RETRIEVAL, PROBE, DOWNSTREAM, TEXT, GEOMETRY, COST, VALIDATION, OTHER)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,57 @@ _TEXTS = {
     ),
     "zero_shot_accuracy": MetricWords(
         "Zero-shot accuracy", TEXT, "share", "Each image takes the class whose name, embedded as text, is nearest."
+    ),
+    "linear_probe_1_percent_accuracy": MetricWords(
+        "Linear probe, 1 % of the labels", DOWNSTREAM, "share", "The probe fitted on 1 % of each class; mean of five draws."
+    ),
+    "linear_probe_10_percent_accuracy": MetricWords(
+        "Linear probe, 10 % of the labels", DOWNSTREAM, "share", "The same with 10 % of each class."
+    ),
+    "clustering_nmi": MetricWords(
+        "Clustering NMI", DOWNSTREAM, "number",
+        "Normalised mutual information of the classes and as many clusters (spherical k-means on test); 0 to 1.",
+    ),
+    "clustering_ami": MetricWords(
+        "Clustering AMI", DOWNSTREAM, "number", "The same less what chance gives: 0 is chance."
+    ),
+    "clustering_ari": MetricWords(
+        "Clustering ARI", DOWNSTREAM, "number", "Adjusted Rand index of the same clusters, which counts pairs: 0 is chance."
+    ),
+    "clustering_accuracy": MetricWords(
+        "Clustering accuracy", DOWNSTREAM, "share", "Test images whose cluster is matched with their class, one to one."
+    ),
+    "clustering_silhouette": MetricWords(
+        "Silhouette", DOWNSTREAM, "number", "How much nearer a sample is to its own cluster than to the next; -1 to 1."
+    ),
+    "one_class_auroc": MetricWords(
+        "One-class AUROC", DOWNSTREAM, "share",
+        "Each class in turn normal, all others strange, by distance to the fifth neighbour; the mean over classes.",
+    ),
+    "one_class_aupr": MetricWords(
+        "One-class average precision", DOWNSTREAM, "share", "The same search, with the strange images as the positives."
+    ),
+    "one_class_fpr_at_95": MetricWords(
+        "One-class FPR at 95 %", DOWNSTREAM, "share",
+        "Strange images that pass as normal where 95 % of the normal ones pass; lower is better.",
+    ),
+    "leaked_share": MetricWords(
+        "Test images near a copy in train", DOWNSTREAM, "share",
+        "Test images with a training image nearer than a tenth of the median distance to the nearest neighbour.",
+    ),
+    "suspected_labels_share": MetricWords(
+        "Suspected labels", DOWNSTREAM, "share",
+        "Test images whose neighbours speak for another class more clearly than for the label.",
+    ),
+    "planted_labels_recall": MetricWords(
+        "Planted wrong labels found", DOWNSTREAM, "share", "Wrong labels planted in 5 % of the test split that are suspected."
+    ),
+    "planted_labels_precision": MetricWords(
+        "Planted ones among the suspects", DOWNSTREAM, "share",
+        "At the same threshold; labels that were wrong before count against it.",
+    ),
+    "planted_labels_auroc": MetricWords(
+        "Planted wrong labels, AUROC", DOWNSTREAM, "share", "Chance that a planted wrong label looks more suspect than another."
     ),
     "alignment": MetricWords(
         "Alignment", GEOMETRY, "number",

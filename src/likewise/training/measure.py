@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from likewise.data import ImageDataset, Splits, cache_home
-from likewise.evaluation import EmbeddedSplit, baselines, evaluate, evaluate_unlabeled
+from likewise.evaluation import EmbeddedSplit, baselines, downstream, evaluate, evaluate_unlabeled
 from likewise.models import EmbeddingModel
 from likewise.training.files import read_json, replacing, write_json
 from likewise.training.run import SPLITS, write_embeddings
@@ -55,7 +55,9 @@ def cached_baselines(splits: Splits, dimension: int) -> dict[str, float]:
     return found
 
 
-def measure(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, float]:
+def measure(
+    model: EmbeddingModel, splits: Splits, folder: Path, *, protocols: Sequence[str] = (), seed: int = 0
+) -> dict[str, float]:
     """Embed all splits, evaluate, and write ``embeddings/``, ``records/test.parquet`` and ``evaluation.json``.
 
     Args:
@@ -63,6 +65,8 @@ def measure(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, fl
         splits: train is the gallery and trains the probe, validation chooses its strength, test is reported. Without
             labels in all three only geometry and neighbours are measured.
         folder: the run folder.
+        protocols: what else is measured where there are labels; see ``likewise.evaluation.downstream``.
+        seed: of what these draw.
 
     Returns:
         Numbers by the names of ``metrics.json``.
@@ -73,6 +77,8 @@ def measure(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, fl
         embedded[name], scores[name] = embed_split(model, getattr(splits, name))
         write_embeddings(folder, name, embedded[name])
     logger.info("embedded %s images", f"{sum(len(part.labels) for part in embedded.values()):,}")
+    numbers: dict[str, float] = {}
+    details: dict[str, Any] = {}
     if all(part.labeled for part in embedded.values()):
         result = evaluate(
             embedded["train"],
@@ -82,6 +88,7 @@ def measure(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, fl
             class_scores=scores["test"],
             validation_class_scores=scores["validation"],
         )
+        numbers, details = downstream(protocols, **embedded, num_classes=splits.train.num_classes, seed=seed)
     else:
         result = evaluate_unlabeled(embedded["train"], embedded["test"])
     records = folder / "records" / "test.parquet"
@@ -95,9 +102,10 @@ def measure(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, fl
             "intervals": {name: [float(low), float(high)] for name, (low, high) in result.intervals.items()},
             "recall_curve": {str(k): float(value) for k, value in result.recall_curve.items()},
             "baselines": cached_baselines(splits, model.embedding_dim),
+            **({"downstream": details} if details else {}),
         },
     )
-    return {name: float(value) for name, value in result.metrics.items()}
+    return {name: float(value) for name, value in (result.metrics | numbers).items()}
 
 
 def _context(splits: Splits) -> dict[str, Any]:
@@ -106,7 +114,8 @@ def _context(splits: Splits) -> dict[str, Any]:
         "origin": splits.train.origin,
         "image_shape": list(splits.train.image_shape),
         "class_names": list(splits.train.class_names),
-        "sizes": {name: len(getattr(splits, name)) for name in SPLITS},
+        "sizes": {name: len(getattr(splits, name)) for name in SPLITS}
+        | ({} if splits.unlabeled is None else {"unlabeled": len(splits.unlabeled)}),
         "fingerprints": {name: getattr(splits, name).fingerprint for name in SPLITS},
         "notes": list(splits.notes),
         "bad_images": [

@@ -15,13 +15,15 @@ from torch import Tensor
 
 from likewise.data import ImageDataset
 from likewise.errors import LossInputError
-from likewise.evaluation import knn
+from likewise.evaluation import knn, linear_probe
 from likewise.objectives import Objective
 from likewise.training.collapse import inspect_embeddings
 
 __all__ = ["Monitor"]
 
 BATCH = 512
+PROBE_STRENGTH = 1e-2
+"""Fixed, so that nothing is chosen on the images that the probe is scored on."""
 
 
 class Monitor:
@@ -33,20 +35,29 @@ class Monitor:
         batch_size: of the validation loss: batch-coupled losses depend on it.
         sample: images of each split whose embeddings are looked at.
         seed: fixes the sample and the validation batches.
+        probe: also fit a linear probe on the training sample and score it on the validation sample.
     """
 
     def __init__(
-        self, train: ImageDataset, validation: ImageDataset, *, batch_size: int, sample: int, seed: int
+        self,
+        train: ImageDataset,
+        validation: ImageDataset,
+        *,
+        batch_size: int,
+        sample: int,
+        seed: int,
+        probe: bool = False,
     ) -> None:
         draws = torch.Generator().manual_seed(seed)
         self._gallery = _sample(train, sample, draws)
         self._queries = _sample(validation, sample, draws)
         self._batch_size = batch_size
         self._seed = seed
+        self._probe = probe
 
     def look(self, objective: Objective, device: torch.device) -> dict[str, Any]:
         """Numbers for the epoch's line: val_loss (and what explains it), val_effective_rank, val_spread,
-        val_knn1_accuracy, collapsed.
+        val_knn1_accuracy, val_linear_probe_accuracy (where asked for), collapsed.
         """
         training = objective.training
         objective.eval()
@@ -63,6 +74,10 @@ class Monitor:
                 gallery, _ = objective.model.embed_batches(_blocks(self._gallery))
                 found = knn(gallery, self._gallery.labels, queries, self._queries.labels, k=1)
                 line["val_knn1_accuracy"] = found.accuracy
+                if self._probe and len(self._gallery.labels.unique()) > 1:
+                    asked = (queries, self._queries.labels)
+                    probe = linear_probe((gallery, self._gallery.labels), asked, asked, strengths=(PROBE_STRENGTH,))
+                    line["val_linear_probe_accuracy"] = probe.accuracy
         objective.train(training)
         return line
 

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from likewise.data import Splits, load_splits
 from likewise.errors import RunError
 from likewise.evaluation import EmbeddedSplit
 from likewise.models import EmbeddingModel, load_model
 from likewise.recipe import Recipe
+from likewise.training.examples import read_examples
 from likewise.training.files import read_json, replacing
 
 __all__ = ["SPLITS", "Run", "data_of", "read_embeddings", "write_embeddings"]
@@ -103,6 +105,10 @@ class Run:
         """One row per test image: what stands behind each number (see ``likewise.evaluation.evaluate``)."""
         return pq.read_table(self.folder / "records" / "test.parquet")
 
+    def examples(self) -> dict[str, NDArray[np.uint8]]:
+        """Pictures of the objective's task on test images, column name → (E, C, H, W); empty where it has none."""
+        return read_examples(self.folder)
+
     @cached_property
     def _data(self) -> Splits:
         return data_of(self.recipe)
@@ -128,6 +134,8 @@ def data_of(recipe: Recipe) -> Splits:
         image_size=data.image_size,
         on_bad_image=data.on_bad_image,
         memory_limit=data.memory_limit,
+        unlabeled=data.learn_from != "train",
+        unlabeled_size=data.unlabeled_size,
     )
 
 

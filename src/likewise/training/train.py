@@ -19,6 +19,7 @@ from likewise.recipe import Budget, Recipe
 from likewise.recipes import load_recipe
 from likewise.training.compilation import compile_encoder
 from likewise.training.environment import describe_environment, make_fabric, peak_memory_mb
+from likewise.training.examples import write_examples
 from likewise.training.files import read_json, write_json
 from likewise.training.frozen import frozen_features
 from likewise.training.loop import epochs_and_steps, fit
@@ -95,8 +96,15 @@ def train(
         return Run.load(folder)
 
 
-def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure = measure) -> None:
-    """Train ``recipe`` in an open folder and write what ``measured`` finds into its ``metrics.json``."""
+def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure | None = None) -> None:
+    """Train ``recipe`` in an open folder and write its numbers into ``metrics.json``.
+
+    Args:
+        folder: of the run, open.
+        recipe: what to train.
+        quiet: no progress on standard error.
+        measured: what finds the numbers, in place of ``measure`` and the pictures of the task, which look at test images.
+    """
     earlier = [_stage(folder, recipe, index, quiet=quiet, measured=measured) for index in range(len(recipe.before))]
     began = time.perf_counter()
     splits = data_of(recipe)
@@ -115,7 +123,10 @@ def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure = m
     if recipe.training.freeze == "encoder":
         model.freeze_encoder()
     objective = recipe.objective.build(model)
-    epochs, steps = epochs_and_steps(len(splits.train), recipe.training)
+    learned = splits.to_learn_from(recipe.data.learn_from)
+    if fabric.device.type == "cuda":
+        learned = learned.to(fabric.device)
+    epochs, steps = epochs_and_steps(len(learned), recipe.training)
     images = epochs * steps * recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1)
     if recipe.training.freeze == "nothing":
         compile_encoder(model, recipe.training.compile, images=images)
@@ -125,25 +136,29 @@ def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure = m
         batch_size=recipe.training.batch_size,
         sample=recipe.evaluation.monitor,
         seed=recipe.seed,
+        probe=recipe.evaluation.online_probe,
     )
     logger.info(
         "training %s on %s images for %d epochs of %d steps (%s)",
         recipe.objective.name,
-        f"{len(splits.train):,}",
+        f"{len(learned):,}",
         epochs,
         steps,
         fabric.device,
     )
-    learned = splits.train
     if recipe.training.freeze == "encoder":
-        learned = frozen_features(recipe, model.to(fabric.device), splits.train)
+        learned = frozen_features(recipe, model.to(fabric.device), learned)
     beside_the_loop = time.perf_counter() - began
     progress = fit(recipe, learned, objective, fabric, monitor, folder, quiet=quiet)
     began = time.perf_counter()
     save_model(model, folder / "model")
     with torch.compiler.set_stance("force_eager"):
-        metrics = measured(model, splits, folder)
-    last = progress.history[-1]
+        if measured is None:
+            metrics = measure(model, splits, folder, protocols=recipe.evaluation.protocols, seed=recipe.seed)
+            write_examples(folder, objective, splits.test, seed=recipe.seed)
+        else:
+            metrics = measured(model, splits, folder)
+    last = progress.history[-1] if progress.history else monitor.look(objective, fabric.device)
     metrics |= {
         "collapsed": float(last["collapsed"]),
         "train_seconds": round(progress.train_seconds + sum(stage["train_seconds"] for stage in earlier), 3),
@@ -155,9 +170,10 @@ def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure = m
             + sum(stage["total_seconds"] for stage in earlier),
             3,
         ),
-        "images_per_second": last["images_per_second"],
         "peak_memory_mb": round(_peak(fabric.device), 1),
     }
+    if "images_per_second" in last:
+        metrics["images_per_second"] = last["images_per_second"]
     write_json(folder / "warnings.json", _warnings(splits, last))
     write_json(folder / "metrics.json", metrics)
     if "knn1_accuracy" in metrics:
@@ -166,7 +182,7 @@ def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure = m
         logger.info("done: effective rank %.1f on test, in %s", metrics["effective_rank"], folder)
 
 
-def _stage(folder: Path, recipe: Recipe, index: int, *, quiet: bool, measured: Measure) -> dict[str, float]:
+def _stage(folder: Path, recipe: Recipe, index: int, *, quiet: bool, measured: Measure | None) -> dict[str, float]:
     """Numbers of stage ``index`` before the run, from where it stands; it is a run of its own in ``stages/NAME``."""
     name = recipe.before[index].name
     inner, plan = folder / "stages" / name, recipe.stage(index)
@@ -237,7 +253,8 @@ def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
     with working_in(run.folder), logging_to(run.folder / "log.txt"):
         if data is None:
             timings = ("collapsed", "train_seconds", "total_seconds", "images_per_second", "peak_memory_mb")
-            metrics = measure(run.model, run.data(), run.folder)
+            protocols = run.recipe.evaluation.protocols
+            metrics = measure(run.model, run.data(), run.folder, protocols=protocols, seed=run.recipe.seed)
             metrics |= {name: run.metrics[name] for name in timings if name in run.metrics}
             write_json(run.folder / "metrics.json", metrics)
             return metrics

@@ -49,7 +49,7 @@ def draw_loss_curves(history: History, baselines: Mapping[str, float]) -> Figure
     panel_axes = dict(zip(panels, grid[:, 0], strict=True))
     _losses(panel_axes["loss"], history)
     if "accuracy" in panel_axes:
-        _accuracy(panel_axes["accuracy"], accuracy, baselines)
+        _accuracy(panel_axes["accuracy"], accuracy, series(history, "val_linear_probe_accuracy"), baselines)
     if "geometry" in panel_axes:
         _geometry(panel_axes["geometry"], rank, spread)
     collapsed = [float(row["epoch"]) for row in history if row.get("collapsed") and "epoch" in row]
@@ -91,13 +91,20 @@ def _losses(axes: Axes, history: History) -> None:
         _legend_above(axes)
 
 
-def _accuracy(axes: Axes, accuracy: tuple[list[float], list[float]], baselines: Mapping[str, float]) -> None:
+def _accuracy(
+    axes: Axes,
+    accuracy: tuple[list[float], list[float]],
+    probe: tuple[list[float], list[float]],
+    baselines: Mapping[str, float],
+) -> None:
     epochs, values = accuracy
     _line(axes, epochs, [100 * value for value in values], color=LINES[0], label="1-NN")
+    if probe[0]:
+        _line(axes, probe[0], [100 * value for value in probe[1]], color=LINES[1], label="linear probe")
     draw_baselines(axes, baselines)
     axes.set_ylabel("accuracy (%)")
     axes.margins(y=0.12)
-    headline(axes, "1-NN accuracy, validation")
+    headline(axes, "Accuracy, validation" if probe[0] else "1-NN accuracy, validation")
     _legend_above(axes)
 
 
