@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from likewise import cli
-from likewise.recipes import recipe_names
+from likewise.recipes import comparison_names, recipe_names
 
 
 class Ended(NamedTuple):
@@ -161,7 +161,9 @@ def test_ctrl_c_saves_the_state_and_exits_with_130(tmp_path: Path) -> None:
 def test_recipes_lists_all_and_prints_one_whole(run_cli: Cli, tmp_path: Path) -> None:
     listed = run_cli("recipes")
     assert all(name in listed.out for name in recipe_names())
-    assert {recipe["name"] for recipe in run_cli("recipes", "--json").json()} == set(recipe_names())
+    listed = {recipe["name"]: recipe for recipe in run_cli("recipes", "--json").json()}
+    assert set(listed) == {*recipe_names(), *comparison_names()}
+    assert listed["stl10-probe-three-ways"]["recipes"] == ["stl10-autoencoder", "stl10-joint", "stl10-random"]
     text = run_cli("recipes", "fashion-siamese", "--budget", "paper").out
     assert "margin: 2.5" in text
     (tmp_path / "mine.yaml").write_text(text)

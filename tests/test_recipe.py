@@ -6,7 +6,7 @@ import pytest
 
 from likewise.errors import RecipeError
 from likewise.recipe import Recipe
-from likewise.recipes import load_recipe, recipe_names
+from likewise.recipes import comparison_names, comparison_title, load_recipe, load_recipes, recipe_names
 from likewise.training.train import resolve
 
 SHORT = {"name": "mine", "data": {"source": "digits"}, "objective": "siamese"}
@@ -153,3 +153,31 @@ def test_recipes_come_from_files(tmp_path: Path) -> None:
 def test_resolve_puts_options_over_the_recipe() -> None:
     recipe = resolve("digits-crossentropy", data="mnist", budget="smoke", seed=4, overrides={"epochs": 1})
     assert (recipe.data.source, recipe.seed, recipe.training.epochs, recipe.budget) == ("mnist", 4, 1, "smoke")
+
+
+@pytest.mark.parametrize("budget", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("name", comparison_names())
+def test_a_shipped_comparison_stands_for_recipes_of_the_same_images(name: str, budget: str) -> None:
+    members = load_recipes([name], budget=budget)  # type: ignore[arg-type]
+    assert all(load_recipe(member.name, budget=budget) == member for member in members)  # type: ignore[arg-type]
+    shared = ("source", "image_size", "validation", "train_size")
+    assert all(getattr(member.data, key) == getattr(members[0].data, key) for member in members for key in shared)
+    assert comparison_title(name)
+    with pytest.raises(RecipeError, match=rf"{name} is a comparison of {members[0].name}, .*likewise compare"):
+        load_recipe(name)
+
+
+def test_the_three_ways_differ_in_the_encoder_alone() -> None:
+    reconstructs, joint, random = load_recipes(["stl10-probe-three-ways"], budget="laptop")
+    assert (reconstructs.data.learn_from, reconstructs.data.unlabeled_size) == ("unlabeled", 10_000)
+    assert joint.data.learn_from == "train"
+    assert (random.training.epochs, random.training.min_steps) == (0, 0)
+    assert reconstructs.encoder == joint.encoder == random.encoder
+    assert reconstructs.embedding_dim == joint.embedding_dim == random.embedding_dim
+
+
+def test_only_objectives_without_labels_learn_from_unlabelled_images() -> None:
+    data = {"source": "digits", "train_size": 100, "learn_from": "unlabeled"}
+    assert Recipe.parse(SHORT | {"data": data, "objective": "rotation"}).data.learn_from == "unlabeled"
+    with pytest.raises(RecipeError, match="learn_from is unlabeled and the objective siamese learns from labels"):
+        Recipe.parse(SHORT | {"data": data})

@@ -1,7 +1,7 @@
 """Pretext tasks on CIFAR-10: what does each task teach the same encoder about classes that it never hears of?
 
-``laptop`` shows every task the same number of images and is made for two cores: ``small_cnn`` with 32, 64 and 128 channels costs
-some 10 million multiplications an image forward, ResNet-18 with the CIFAR stem 560 million. The tasks' authors worked on
+``laptop`` shows every task the same number of images and is made for two cores: ``small_cnn`` with 32, 64 and 128 channels
+costs some 10 million multiplications an image forward, ResNet-18 with the CIFAR stem 560 million. The tasks' authors worked on
 ImageNet (rotation aside): ``paper`` is ResNet-18 for 200 epochs with one optimiser for all, and for the masked autoencoder its
 authors' optimiser.
 """
@@ -92,7 +92,7 @@ def cifar10_mae(budget: Budget) -> Recipe:
 def cifar10_random(budget: Budget) -> Recipe:
     """The same encoder as it was drawn, which every task has to beat."""
     recipe = _recipe(budget, "random", "an encoder that is not trained", "autoencoder")
-    return recipe.with_overrides({"epochs": 0, "title": "CIFAR-10 with an encoder that is not trained"})
+    return recipe.with_overrides({"epochs": 0, "min_steps": 0, "title": "CIFAR-10 with an encoder that is not trained"})
 
 
 @shipped_comparison
