@@ -13,16 +13,16 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from likewise.data import ImageDataset
 from likewise.data.views import flip_and_shift
 from likewise.errors import Interrupted, TrainingError
 from likewise.objectives import Batch, Objective
@@ -34,9 +34,30 @@ from likewise.training.monitor import Monitor
 from likewise.training.optimizers import build_optimizer, learning_rate_at
 from likewise.training.progress import StepProgress
 
-__all__ = ["epochs_and_steps", "fit", "generator_for"]
+__all__ = ["TrainingData", "epochs_and_steps", "fit", "generator_for"]
 
 logger = logging.getLogger("likewise")
+
+
+class TrainingData(Protocol):
+    """What the loop asks of its data; an ``ImageDataset`` has it, and so has a tensor with labels (``Embedder``)."""
+
+    @property
+    def name(self) -> str:
+        """Of the data set."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """(N,) int64, or None."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A run is not resumed on data with another one."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, index_batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """(indices, samples) for each batch of indices, in order."""
 
 
 def generator_for(*key: int) -> torch.Generator:
@@ -58,7 +79,13 @@ class _Trainer:
     """One run on its way; ``fit`` is the way in."""
 
     def __init__(
-        self, recipe: Recipe, train: ImageDataset, objective: Objective, fabric: Fabric, monitor: Monitor, folder: Path
+        self,
+        recipe: Recipe,
+        train: TrainingData,
+        objective: Objective,
+        fabric: Fabric,
+        monitor: Monitor | None,
+        folder: Path | None,
     ) -> None:
         self.recipe, self.options, self.folder, self.fabric = recipe, recipe.training, folder, fabric
         self.train = train
@@ -69,11 +96,12 @@ class _Trainer:
         self.optimizer: Optimizer = build_optimizer(self.options, objective)
         self.module, self._stepper = fabric.setup(objective, self.optimizer)
         self.progress = Progress()
-        self.checkpoints = folder / "checkpoints"
 
     def restore(self) -> None:
         """Take up the newest checkpoint, if there is one, and cut ``metrics.jsonl`` back to it."""
-        newest = latest_checkpoint(self.checkpoints)
+        if self.folder is None:
+            return
+        newest = latest_checkpoint(self.folder / "checkpoints")
         if newest:
             self.progress = load_checkpoint(newest, self.objective, self.optimizer, fingerprint=self.train.fingerprint)
             logger.info("resumed from step %d of %d", self.progress.step, self.total_steps)
@@ -81,10 +109,11 @@ class _Trainer:
         write_text(self.folder / "metrics.jsonl", lines)
 
     def checkpoint(self) -> None:
-        """Save the present position."""
-        save_checkpoint(
-            self.checkpoints, self.objective, self.optimizer, self.progress, fingerprint=self.train.fingerprint
-        )
+        """Save the present position, where there is a folder for it."""
+        if self.folder is None:
+            return
+        checkpoints = self.folder / "checkpoints"
+        save_checkpoint(checkpoints, self.objective, self.optimizer, self.progress, fingerprint=self.train.fingerprint)
 
     def epoch(self, stop: StopWish, shown: StepProgress) -> None:
         """The steps of the present epoch that are still to do."""
@@ -149,23 +178,24 @@ class _Trainer:
             "learning_rate": learning_rate_at(max(0, progress.step - 1), self.total_steps, self.options),
             "train_loss": progress.loss_sum / max(1, progress.step_in_epoch),
             "images_per_second": round(progress.images / max(progress.train_seconds, 1e-9), 1),
-            **self.monitor.look(self.objective, self.fabric.device),
+            **(self.monitor.look(self.objective, self.fabric.device) if self.monitor else {}),
         }
         progress.history.append(line)
         progress.epoch += 1
         progress.step_in_epoch, progress.loss_sum = 0, 0.0
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(line) + "\n")
+        if self.folder is not None:
+            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
         return line
 
 
 def fit(
     recipe: Recipe,
-    train: ImageDataset,
+    train: TrainingData,
     objective: Objective,
     fabric: Fabric,
-    monitor: Monitor,
-    folder: Path,
+    monitor: Monitor | None,
+    folder: Path | None,
     *,
     quiet: bool = False,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
@@ -174,11 +204,11 @@ def fit(
 
     Args:
         recipe: what to do.
-        train: the training images.
+        train: the training images, or anything else with their interface.
         objective: what is trained; changed in place.
         fabric: device and precision.
-        monitor: what looks at validation after each epoch.
-        folder: the run folder.
+        monitor: what looks at validation after each epoch; ``None``: nothing does.
+        folder: the run folder; ``None`` writes nothing anywhere, and a signal then interrupts as Python has it.
         quiet: no progress on standard error.
         on_epoch: called with each epoch's line.
 
@@ -194,8 +224,9 @@ def fit(
     trainer.restore()
     progress = trainer.progress
     earlier = progress.total_seconds
+    stop = StopWish()
     with (
-        StopWish() as stop,
+        nullcontext() if folder is None else stop,
         StepProgress(
             recipe.name,
             trainer.total_steps,
@@ -214,7 +245,8 @@ def fit(
                 or stop.wished
             ):
                 trainer.checkpoint()
-            _report(line, trainer.epochs)
+            if not quiet or folder is not None:
+                _report(line, trainer.epochs)
             if on_epoch:
                 on_epoch(line)
             if stop.wished and progress.epoch < trainer.epochs:
