@@ -17,14 +17,18 @@ if TYPE_CHECKING:
     from likewise import evaluation, losses
     from likewise.data import ImageDataset, load_dataset
     from likewise.errors import LikewiseError
+    from likewise.estimator import Embedder
+    from likewise.index import Index
     from likewise.models import EmbeddingModel, load_model, save_model
     from likewise.recipe import Recipe
     from likewise.training import Run
     from likewise.verbs import compare, train
 
 __all__ = [
+    "Embedder",
     "EmbeddingModel",
     "ImageDataset",
+    "Index",
     "LikewiseError",
     "Recipe",
     "Run",
@@ -39,8 +43,10 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Embedder": "likewise.estimator",
     "EmbeddingModel": "likewise.models",
     "ImageDataset": "likewise.data",
+    "Index": "likewise.index",
     "LikewiseError": "likewise.errors",
     "Recipe": "likewise.recipe",
     "Run": "likewise.training",

@@ -6,7 +6,6 @@ caller's mistake, said in one message; 1 a bug of ours, with its traceback; 130 
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from pathlib import Path
@@ -18,7 +17,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from likewise import cli_search
 from likewise.errors import Interrupted, LikewiseError, RecipeError
+from likewise.terminal import Json, OnBad, output, print_json
 
 __all__ = ["app", "main", "show_messages"]
 
@@ -30,14 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# A file or a pipe has no width: tables then take what they need.
-output = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Source = Annotated[str | None, typer.Option("--data", metavar="SOURCE", help="A name, a path or a hub id.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeat.")]
 BudgetOption = Annotated[str | None, typer.Option("--budget", help="smoke, laptop or paper.")]
-OnBad = Annotated[str | None, typer.Option("--on-bad-image", help="stop (default) or skip unreadable images.")]
 
 
 def _settings(sets: list[str] | None, on_bad_image: str | None = None) -> dict[str, Any]:
@@ -59,11 +55,6 @@ def _budget(value: str | None) -> Any:
     if value not in (None, "smoke", "laptop", "paper"):
         raise RecipeError(f"--budget {value} is not known.", expected="Expected smoke, laptop or paper.")
     return value
-
-
-def _print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, indent=2, default=str)
-    sys.stdout.write("\n")
 
 
 def _print_metrics(metrics: dict[str, float]) -> None:
@@ -101,7 +92,7 @@ def train(
         **{key.replace(".", "__"): value for key, value in _settings(set_, on_bad_image).items()},
     )
     if as_json:
-        _print_json({"folder": str(run.folder), "metrics": run.metrics, "warnings": run.warnings})
+        print_json({"folder": str(run.folder), "metrics": run.metrics, "warnings": run.warnings})
         return
     _print_metrics(run.metrics)
     for warning in run.warnings:
@@ -140,7 +131,7 @@ def compare(
         overrides=_settings(set_),
     )
     if as_json:
-        _print_json(as_dict(result) | {"folder": str(out)})
+        print_json(as_dict(result) | {"folder": str(out)})
         return
     output.print(as_table(result))
     for line in chosen_lines(result):
@@ -173,7 +164,7 @@ def evaluate(
 
     metrics = remeasure(Run.load(run), data=data)
     if as_json:
-        _print_json({"folder": str(run), "data": data, "metrics": metrics})
+        print_json({"folder": str(run), "data": data, "metrics": metrics})
     else:
         _print_metrics(metrics)
 
@@ -187,7 +178,7 @@ def report(
 
     path = report_on(folder)
     if as_json:
-        _print_json({"report": str(path)})
+        print_json({"report": str(path)})
     else:
         output.print(f"report: {path}", soft_wrap=True, markup=False)
 
@@ -204,7 +195,7 @@ def recipes(
     if name is not None:
         recipe = load_recipe(name, budget=_budget(budget))
         if as_json:
-            _print_json(recipe.model_dump(mode="json"))
+            print_json(recipe.model_dump(mode="json"))
         else:
             sys.stdout.write(recipe.to_yaml())
         return
@@ -218,7 +209,7 @@ def recipes(
             {"name": recipe.name, "title": recipe.title, "budget": recipe.budget} for recipe in listed
         ]
         found += [{"name": it, "title": comparison_title(it), "recipes": members} for it, members in compared.items()]
-        _print_json(found)
+        print_json(found)
         return
     table = Table("recipe", "what it trains")
     for recipe in listed:
@@ -241,9 +232,12 @@ def data(
 
     summary = describe(source).as_dict()
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     else:
         sys.stdout.write(yaml.safe_dump(summary, sort_keys=False, allow_unicode=True))
+
+
+app.add_typer(cli_search.app)
 
 
 def _fail(error: LikewiseError) -> NoReturn:

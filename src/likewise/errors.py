@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "DatasetError",
+    "EstimatorError",
     "EvaluationError",
     "Interrupted",
     "LikewiseError",
@@ -15,6 +16,7 @@ __all__ = [
     "ModelError",
     "RecipeError",
     "RunError",
+    "SearchIndexError",
     "TrainingError",
 ]
 
@@ -59,12 +61,20 @@ class RunError(LikewiseError):
     """A run folder is missing, incomplete, or in use by another run."""
 
 
+class SearchIndexError(LikewiseError):
+    """An index is missing, damaged, of another model, or was asked what it cannot answer."""
+
+
 class TrainingError(LikewiseError):
     """Training had to stop: the loss is not finite, the disk is full, a device is missing."""
 
 
 class EvaluationError(LikewiseError, ValueError):
     """The arrays given to an evaluation protocol do not fit it."""
+
+
+class EstimatorError(LikewiseError, ValueError):
+    """The samples, labels or settings given to an estimator do not fit."""
 
 
 class Interrupted(LikewiseError):

@@ -1,4 +1,4 @@
-"""What the verbs do, for Python and for the command line: train with a report, compare with a report, report again."""
+"""What the verbs do, for Python and for the command line: train and compare with a report, embed and index a source."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import Any
 from likewise import comparison, report, training
 from likewise.comparison import Comparison
 from likewise.data import Splits
-from likewise.errors import DatasetError, RunError
+from likewise.data.source import OnBadImage
+from likewise.errors import DatasetError, RunError, SearchIndexError
+from likewise.index import Added, Distance, EmbeddedFile, Index, embed_to_file, feed_of_source, place
+from likewise.models import load_model
 from likewise.recipe import Budget, Recipe
 from likewise.training import Run
 
-__all__ = ["compare", "report_on", "train"]
+__all__ = ["compare", "embed", "index", "report_on", "train"]
 
 logger = logging.getLogger("likewise")
 
@@ -100,3 +103,83 @@ def report_on(folder: str | os.PathLike[str]) -> Path:
         logger.warning("the images cannot be had, so the pictures stay as they are: %s", error)
         images = None
     return report.write_run_report(run, images)
+
+
+def embed(
+    run: str | os.PathLike[str],
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    batch_size: int = 256,
+    on_bad_image: OnBadImage = "stop",
+    overwrite: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> EmbeddedFile:
+    """Embed all images of a source into one Parquet file, in bounded memory; interrupted, the same call goes on.
+
+    Args:
+        run: folder of a finished run, or of a model.
+        source: as ``load_dataset`` takes it.
+        out: a new file; see ``likewise.index.embed_to_file`` for its columns.
+        split: one split of the source; by default all.
+        batch_size: images at a time.
+        on_bad_image: ``stop``, or ``skip`` what cannot be decoded and list it beside the file.
+        overwrite: replace a file that is there.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        quiet: no progress on standard error.
+
+    Raises:
+        ModelError: there is no such model.
+        DatasetError: there is no such source, or one of its images is bad.
+        RunError: the file is there already, or cannot be written.
+        Interrupted: SIGINT or SIGTERM came; what is done is kept.
+    """
+    model = place(load_model(run), device)
+    feed = feed_of_source(model, source, split=split, on_bad_image=on_bad_image)
+    return embed_to_file(model, feed, out, batch_size=batch_size, overwrite=overwrite, quiet=quiet)
+
+
+def index(
+    run: str | os.PathLike[str],
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    on_bad_image: OnBadImage = "stop",
+    distance: Distance | None = None,
+    recall: float | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+    **options: Any,
+) -> tuple[Index, Added]:
+    """Embed all images of a source into an index, a new one or one of the same model; images that are there are left alone.
+
+    Args:
+        run, source, split, on_bad_image, device, quiet: as for ``embed``.
+        out: folder of the index.
+        distance: of a new index: ``cosine`` or ``euclidean``; by default the one that the model was trained for.
+        recall: build an approximate index with this recall@10, whatever the size.
+        **options: of ``Index.add``.
+
+    Raises:
+        ModelError: there is no such model.
+        DatasetError: there is no such source, or one of its images is bad.
+        SearchIndexError: ``out`` is of another model or cannot be written.
+    """
+    if distance not in (None, "cosine", "euclidean"):
+        raise SearchIndexError(f"distance is {distance!r}.", expected="Expected cosine or euclidean.")
+    model = place(load_model(run), device)
+    feed = feed_of_source(model, source, split=split, on_bad_image=on_bad_image)
+    found = Index.open(out, model) if Path(out).exists() else Index.create(out, model, distance=distance)
+    if distance not in (None, found.manifest.distance):
+        raise SearchIndexError(
+            f"{out} measures the {found.manifest.distance} distance, and {distance} was asked for.",
+            expected="An index has one distance.",
+            advice="Leave it out, or make a new index.",
+        )
+    added = found.add(feed, existing="keep", quiet=quiet, **options)
+    if recall is not None:
+        found.build(recall)
+    return found, added

@@ -25,11 +25,15 @@ class StepProgress:
         total: steps of the whole run.
         start: steps done before (a resumed run).
         batch_size: images a step, for the rate.
+        unit: what one step is called.
         quiet: show nothing.
     """
 
-    def __init__(self, title: str, total: int, *, start: int, batch_size: int, quiet: bool = False) -> None:
+    def __init__(
+        self, title: str, total: int, *, start: int, batch_size: int, unit: str = "step", quiet: bool = False
+    ) -> None:
         self._total, self._start, self._batch_size = total, start, batch_size
+        self._unit = unit
         self._done, self._began, self._last_line = start, time.perf_counter(), time.perf_counter()
         self._bar: Progress | None = None
         self._lines = not quiet and not sys.stderr.isatty()
@@ -57,14 +61,14 @@ class StepProgress:
         if self._bar:
             self._bar.stop()
 
-    def advance(self, loss: float | None) -> None:
-        """One more step is done; ``loss`` is shown where it is known."""
-        self._done += 1
+    def advance(self, loss: float | None, by: int = 1) -> None:
+        """``by`` more steps are done; ``loss`` is shown where it is known."""
+        self._done += by
         now = time.perf_counter()
         seconds = now - self._began
         steps = self._done - self._start
         rate = steps * self._batch_size / seconds if seconds > 0 else 0.0
-        if self._bar and (steps % 8 == 0 or self._done == self._total):
+        if self._bar and (steps % 8 < by or self._done == self._total):
             text = "" if loss is None else f"loss {loss:.4f}"
             self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f} images/s", loss=text)
         elif self._lines and now - self._last_line > SECONDS_BETWEEN_LINES:
@@ -72,5 +76,11 @@ class StepProgress:
             left = (self._total - self._done) * seconds / steps
             loss_text = "" if loss is None else f", loss {loss:.4f}"
             logger.info(
-                "step %d of %d, %s images/s, %.0f s left%s", self._done, self._total, f"{rate:,.0f}", left, loss_text
+                "%s %d of %d, %s images/s, %.0f s left%s",
+                self._unit,
+                self._done,
+                self._total,
+                f"{rate:,.0f}",
+                left,
+                loss_text,
             )

@@ -1,0 +1,23 @@
+"""Vectors, what is known about each image, and search, on disk; and embeddings of a whole source in one file."""
+
+from likewise.index.embed_file import EmbeddedFile, embed_to_file
+from likewise.index.index import Index
+from likewise.index.manifest import Approximate, Distance, Manifest
+from likewise.index.rows import Hit
+from likewise.index.stream import Feed, feed_of_dataset, feed_of_source, place
+from likewise.index.writing import Added
+
+__all__ = [
+    "Added",
+    "Approximate",
+    "Distance",
+    "EmbeddedFile",
+    "Feed",
+    "Hit",
+    "Index",
+    "Manifest",
+    "embed_to_file",
+    "feed_of_dataset",
+    "feed_of_source",
+    "place",
+]

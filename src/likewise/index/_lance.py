@@ -1,0 +1,166 @@
+"""The only code that calls LanceDB: one table of a folder, its commits, its indices and its queries.
+
+A commit is a new manifest that is renamed into place, so that a reader sees the table before it or after it, and a
+process that is killed leaves files that no version names. Its distances are squared for Euclidean ones; here they are not.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from likewise.errors import SearchIndexError
+
+__all__ = ["LanceItems", "quoted"]
+
+TABLE = "items"
+_METRIC = {"cosine": "cosine", "euclidean": "l2"}
+
+
+def _lancedb() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import lancedb
+    except ImportError as error:
+        raise SearchIndexError(
+            f"LanceDB cannot be imported ({error}).",
+            expected="An index is a LanceDB table.",
+            advice='Install it: pip install "likewise[index]".',
+        ) from error
+    return lancedb
+
+
+def quoted(text: str) -> str:
+    """A string as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class LanceItems:
+    """The table of an index.
+
+    Args:
+        folder: of the index.
+        distance: ``cosine`` or ``euclidean``.
+    """
+
+    def __init__(self, folder: Path, distance: str) -> None:
+        self._metric = _METRIC[distance]
+        try:
+            self._table = _lancedb().connect(str(folder)).open_table(TABLE)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SearchIndexError(
+                f"The table of the index {folder} cannot be read ({str(error).splitlines()[0]}).",
+                expected=f"Expected the folder {TABLE}.lance that LanceDB wrote.",
+                advice="Copy the folder again, or make the index anew.",
+            ) from error
+
+    @staticmethod
+    def create(folder: Path, schema: pa.Schema) -> None:
+        """Make an empty table."""
+        _lancedb().connect(str(folder)).create_table(TABLE, schema=schema)
+
+    def refresh(self) -> int:
+        """Go to the newest version that any process has committed; returns its number."""
+        self._table.checkout_latest()
+        return int(self._table.version)
+
+    def count(self, where: str | None = None) -> int:
+        """Rows, all or those that match."""
+        return int(self._asked(lambda: self._table.count_rows(where), where))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the table."""
+        return self._table.schema
+
+    def write(self, rows: pa.Table, *, replace: bool) -> None:
+        """Commit rows: those whose id is not there are added, those whose id is there are replaced or left alone."""
+        merge = self._table.merge_insert("id").when_not_matched_insert_all()
+        if replace:
+            merge = merge.when_matched_update_all()
+        merge.execute(rows)
+
+    def delete(self, where: str) -> None:
+        """Commit the table without the rows that match."""
+        self._asked(lambda: self._table.delete(where), where)
+
+    def tidy(self) -> None:
+        """Join small files, take new rows into the indices."""
+        self._table.optimize()
+
+    def column(self, name: str, where: str | None = None) -> tuple[pa.ChunkedArray, NDArray[np.uint64]]:
+        """One column of all rows, or of those that match, with their row ids."""
+        query = self._table.search().select([name]).with_row_id(True)
+        found = self._asked((query.where(where) if where else query).to_arrow, where)
+        return found[name], found["_rowid"].to_numpy()
+
+    def row_ids(self, where: str) -> NDArray[np.uint64]:
+        """Row ids of the rows that match."""
+        return self.column("id", where)[1]
+
+    def rows(self, row_ids: NDArray[np.uint64], columns: list[str]) -> list[dict[str, Any]]:
+        """Rows by row id, in the order given."""
+        if not len(row_ids):
+            return []
+        taken = self._table.take_row_ids(row_ids.tolist()).select(columns).with_row_id().to_arrow()
+        at = {row_id: place for place, row_id in enumerate(taken["_rowid"].to_pylist())}
+        records: list[dict[str, Any]] = taken.select(columns).to_pylist()
+        return [records[at[row_id]] for row_id in row_ids.tolist()]
+
+    def build_vector_index(self, partitions: int) -> None:
+        """An inverted file of whole vectors (IVF_FLAT) over ``embedding``, in place of an earlier one."""
+        from lancedb.index import IvfFlat
+
+        config = IvfFlat(distance_type=self._metric, num_partitions=partitions)
+        self._table.create_index("embedding", config=config, replace=True)
+
+    def build_text_index(self) -> None:
+        """A full-text index over ``caption``."""
+        from lancedb.index import FTS
+
+        self._table.create_index("caption", config=FTS(), replace=True)
+
+    def indexed(self) -> set[str]:
+        """Columns that have an index."""
+        return {column for index in self._table.list_indices() for column in index.columns}
+
+    def nearest(
+        self, query: NDArray[np.float32], k: int, *, probes: int | None, where: str | None = None
+    ) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+        """Row ids and distances of the nearest rows: approximate by ``probes`` partitions, or exact with ``None``."""
+        search = self._table.search(query, vector_column_name="embedding").distance_type(self._metric)
+        search = search.bypass_vector_index() if probes is None else search.nprobes(probes)
+        search = search.select(["_distance"]).with_row_id(True).limit(k)
+        found = self._asked((search.where(where, prefilter=True) if where else search).to_arrow, where)
+        distances = found["_distance"].to_numpy()
+        return found["_rowid"].to_numpy(), np.sqrt(distances) if self._metric == "l2" else distances
+
+    def matching(self, text: str, k: int, where: str | None = None) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+        """Row ids and BM25 scores of the rows whose caption has the words of a text, best first."""
+        search = self._table.search(text, query_type="fts", fts_columns="caption")
+        search = search.select(["_score"]).with_row_id(True).limit(k)
+        found = self._asked((search.where(where, prefilter=True) if where else search).to_arrow, where)
+        return found["_rowid"].to_numpy(), found["_score"].to_numpy()
+
+    def _asked(self, call: Any, where: str | None) -> Any:
+        """Run a query; what LanceDB says of a filter becomes an error that names it."""
+        try:
+            # What stands behind a semicolon would not be run, but it would not be said either.
+            if where is not None and ";" in re.sub(r"'[^']*'", "", where):
+                raise ValueError("it has more than one statement")
+            return call()
+        except (ValueError, RuntimeError, OSError) as error:
+            if where is None:
+                raise
+            raise SearchIndexError(
+                f"The filter {where!r} cannot be used ({str(error).splitlines()[0]}).",
+                expected=f'Expected SQL over the columns {", ".join(self.schema.names)}, such as "label = 3".',
+                advice="Put texts into single quotes and check the names of the columns.",
+            ) from error

@@ -1,0 +1,297 @@
+"""``Index``: embeddings of one model with what is known about each image, to be searched.
+
+A folder: ``index.json`` (which model, which distance), ``model/`` (the model itself, so that a picture can be searched for
+with nothing else at hand), ``items.lance`` (the rows). Every few thousand rows are one commit: a process that dies leaves
+those of the last, and a second writer waits for its turn. Up to 1 GB of embeddings are searched exactly in memory; larger
+tables through an approximate index whose recall was measured.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from likewise.data import ImageDataset
+from likewise.data.source import OnBadImage
+from likewise.errors import SearchIndexError
+from likewise.index._lance import LanceItems
+from likewise.index.approximate import APPROXIMATE_FROM, build_approximate
+from likewise.index.manifest import Approximate, Distance, Manifest
+from likewise.index.rows import Hit, item_schema
+from likewise.index.searching import ImageLike, Searcher, embed_image
+from likewise.index.stream import Feed, feed_of_dataset, feed_of_source
+from likewise.index.writing import Added, delete_rows, known_ids, not_writable, tidy, write_feed
+from likewise.models import EmbeddingModel, load_model, save_model
+from likewise.models.identity import model_id
+
+__all__ = ["Index"]
+
+Images = ImageDataset | Feed | str | os.PathLike[str]
+
+
+class Index:
+    """Images by their embeddings, on disk; made by ``Index.create`` or opened by ``Index.open``.
+
+    Attributes:
+        folder: where it lies.
+        manifest: model, distance, columns, approximate index.
+
+    Example:
+        >>> import tempfile
+        >>> import likewise as lw
+        >>> from likewise.models import InputSpec, MLPOptions
+        >>> digits = lw.load_dataset("digits").subset(torch.arange(100))
+        >>> model = lw.EmbeddingModel(MLPOptions(), InputSpec.measure(digits.images), embedding_dim=8)
+        >>> index = Index.create(tempfile.mkdtemp() + "/digits", model)
+        >>> index.add(digits).written
+        100
+        >>> [hit.id for hit in index.search(image=digits.images[7], k=1)]
+        ['train/00007']
+        >>> {hit.class_name for hit in index.search(image=digits.images[7], k=5, filter="label < 3")} <= {"0", "1", "2"}
+        True
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, model: EmbeddingModel | None) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._model = model
+        self._items = LanceItems(folder, manifest.distance)
+        self._searcher = Searcher(self._items, manifest)
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | os.PathLike[str],
+        model: EmbeddingModel | str | os.PathLike[str],
+        *,
+        distance: Distance | None = None,
+        columns: Mapping[str, type | str] | None = None,
+    ) -> Index:
+        """Make an empty index.
+
+        Args:
+            folder: a new one.
+            model: that embeds images and queries, or its run or model folder; a copy is kept in the index.
+            distance: ``cosine`` or ``euclidean``; by default the one that the model was trained for: Euclidean where its
+                embeddings are not normalised.
+            columns: further columns by name, each ``int``, ``float``, ``str`` or ``bool``.
+
+        Raises:
+            SearchIndexError: the folder is there already or cannot be written, or a column cannot be made.
+            ModelError: there is no such model.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise SearchIndexError(
+                f"{folder} is there already.",
+                expected="Expected a new folder.",
+                advice="Open it with Index.open, or choose another name.",
+            )
+        model = model if isinstance(model, EmbeddingModel) else load_model(model)
+        further = {name: kind if isinstance(kind, str) else kind.__name__ for name, kind in (columns or {}).items()}
+        schema = item_schema(model.embedding_dim, further)
+        manifest = Manifest(
+            model=model_id(model),
+            input=model.input,
+            embedding_dim=model.embedding_dim,
+            distance=distance or ("euclidean" if model.normalize == "never" else "cosine"),
+            columns=further,
+        )
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            try:
+                save_model(model, beside / "model")
+                manifest.write(beside)
+                LanceItems.create(beside, schema)
+                beside.chmod(0o755)
+                beside.rename(folder)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+        except OSError as error:
+            raise not_writable(folder, error) from error
+        return cls(folder, manifest, model)
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], model: EmbeddingModel | None = None) -> Index:
+        """Open an index that is there.
+
+        Args:
+            folder: of the index.
+            model: the model to search with; by default the copy in the index.
+
+        Raises:
+            SearchIndexError: there is none, it is damaged, or the model is another one.
+        """
+        folder = Path(folder)
+        manifest = Manifest.read(folder)
+        if model is not None:
+            manifest.require(model, folder)
+        return cls(folder, manifest, model)
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """The model of the index."""
+        if self._model is None:
+            model = load_model(self.folder)
+            self.manifest.require(model, self.folder)
+            self._model = model
+        return self._model
+
+    def __len__(self) -> int:
+        self._items.refresh()
+        return self._items.count()
+
+    def count(self, filter: str) -> int:
+        """Rows that match an SQL condition, such as ``"class_name = 'boot' AND split = 'test'"``."""
+        self._items.refresh()
+        return self._items.count(filter)
+
+    def add(
+        self,
+        data: Images,
+        *,
+        existing: Literal["refuse", "keep"] = "refuse",
+        **options: Any,
+    ) -> Added:
+        """Embed images and add them, a few thousand a commit.
+
+        Args:
+            data: a data set; or a source as ``load_dataset`` takes it, or a ``Feed`` of one, which is gone through in
+                bounded memory.
+            existing: what to do where an id is in the index already: ``refuse`` before anything is embedded, or
+                ``keep`` the row that is there and go on, which finishes an ``add`` that was killed.
+            options: see ``upsert``.
+
+        Raises:
+            SearchIndexError: ids are there already, or the columns are not those of the index.
+            DatasetError: the images cannot be had, or one cannot be decoded.
+        """
+        feed = self._feed(data, options.pop("split", None), options.pop("on_bad_image", "stop"))
+        there = known_ids(self._items, feed.ids)
+        if there and existing == "refuse":
+            raise SearchIndexError(
+                f"{len(there):,} of the {feed.total:,} ids are in the index already ({', '.join(sorted(there)[:3])} …).",
+                expected="Expected new ones.",
+                advice='Use upsert to replace them, or existing="keep" to add the others only.',
+            )
+        return self._write(feed.without(there), len(there), replace=False, **options)
+
+    def upsert(
+        self,
+        data: Images,
+        *,
+        split: str | None = None,
+        on_bad_image: OnBadImage = "stop",
+        **options: Any,
+    ) -> Added:
+        """Embed images and add them; a row with the same id is replaced.
+
+        Args:
+            data: as for ``add``.
+            split: of a source; by default all.
+            on_bad_image: ``stop``, or ``skip`` what cannot be decoded and list it.
+            options: ``columns``, a mapping from the names of the index's further columns to one value for each image;
+                ``pictures=False`` to store no thumbnails; ``batch_size``; ``quiet=False`` for progress on standard error.
+        """
+        return self._write(self._feed(data, split, on_bad_image), 0, replace=True, **options)
+
+    def delete(self, *, ids: Sequence[str] | None = None, filter: str | None = None) -> int:
+        """Delete rows by id or by an SQL condition; returns how many there were.
+
+        Raises:
+            SearchIndexError: neither or both are given, or the condition cannot be used.
+        """
+        return delete_rows(self.folder, self._items, ids, filter)
+
+    def build(self, recall: float = 0.98) -> Approximate:
+        """Build the approximate index (again), so that it finds this share of the true 10 nearest.
+
+        ``add`` does it by itself when the table reaches 200,000 rows and when it has doubled since.
+        """
+        if not 0 < recall <= 1:
+            raise SearchIndexError(f"recall is {recall}.", expected="Expected more than 0 and at most 1.")
+        self._items.refresh()
+        found = build_approximate(self._items, recall)
+        self.manifest = self.manifest.model_copy(update={"approximate": found})
+        self.manifest.write(self.folder)
+        self._searcher = Searcher(self._items, self.manifest)
+        return found
+
+    def search(
+        self,
+        *,
+        image: ImageLike | None = None,
+        text: str | None = None,
+        embedding: ArrayLike | None = None,
+        k: int = 5,
+        filter: str | None = None,
+        exact: bool | None = None,
+    ) -> list[Hit]:
+        """The k images that are most alike to one image, text or embedding, nearest first.
+
+        Args:
+            image: a file, its bytes, a Pillow image or pixels (H, W) or (C, H, W) in 0 … 255.
+            text: words to look for in the captions.
+            embedding: (D,) numbers of the index's model.
+            k: at least 1.
+            filter: an SQL condition that hits must meet, such as ``"label = 3"``.
+            exact: look at every embedding even where there is an approximate index.
+
+        Raises:
+            SearchIndexError: not exactly one query, one that does not fit, or a condition that cannot be used.
+            DatasetError: the image cannot be read.
+        """
+        if sum(query is not None for query in (image, text, embedding)) != 1:
+            raise SearchIndexError(
+                "A search was given no query, or several.", expected="Expected one of image, text and embedding."
+            )
+        if text is not None:
+            return self._searcher.in_captions(text, k, filter)
+        query = embed_image(self.model, image) if image is not None else np.asarray(embedding)[None]
+        row_ids, distances = self._searcher.nearest(query, k, filter, exact)
+        return self._searcher.hits(row_ids[0], distances=distances[0], scores=None)
+
+    def neighbors(
+        self, embeddings: ArrayLike, k: int = 10, *, filter: str | None = None, exact: bool | None = None
+    ) -> tuple[list[list[str]], list[NDArray[np.float32]]]:
+        """Ids and distances of the k nearest images of many queries at once.
+
+        Args:
+            embeddings: (Q, D) of the index's model.
+            k, filter, exact: as for ``search``.
+
+        Returns:
+            For each query its ids, nearest first, and their distances.
+        """
+        row_ids, distances = self._searcher.nearest(embeddings, k, filter, exact)
+        return self._searcher.names(row_ids), distances
+
+    def _feed(self, data: Images, split: str | None, on_bad_image: OnBadImage) -> Feed:
+        if isinstance(data, Feed):
+            return data
+        if isinstance(data, ImageDataset):
+            return feed_of_dataset(data)
+        return feed_of_source(self.model, data, split=split, on_bad_image=on_bad_image)
+
+    def _write(self, feed: Feed, kept: int, *, replace: bool, **options: Any) -> Added:
+        written, bad = write_feed(self.folder, self._items, self.model, feed, replace=replace, **options)
+        if written:
+            self._tidy()
+        return Added(written, kept, bad)
+
+    def _tidy(self) -> None:
+        rows = tidy(self.folder, self._items)
+        built = 0 if self.manifest.approximate is None else self.manifest.approximate.rows
+        if rows >= max(APPROXIMATE_FROM, 2 * built):
+            self.build()
+
+    def __repr__(self) -> str:
+        return f"Index({str(self.folder)!r}, {len(self):,} images, {self.manifest.distance})"

@@ -1,0 +1,288 @@
+"""``Index``: what is put in is found, by any question, by the right model, after any accident."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import likewise as lw
+from likewise.errors import DatasetError, SearchIndexError
+from likewise.index import Hit, approximate, searching, writing
+from likewise.models import EmbeddingModel
+
+from .conftest import FreshProcess, make_model
+from .workers import add_digits
+
+pytest.importorskip("lancedb", reason="needs the extra `index`: pip install 'likewise[index]'")
+
+
+@pytest.fixture(scope="module")
+def digits() -> lw.ImageDataset:
+    return lw.load_dataset("digits").subset(torch.arange(300))
+
+
+@pytest.fixture(scope="module")
+def shared(model: EmbeddingModel, digits: lw.ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> lw.Index:
+    """An index that no test writes to."""
+    index = lw.Index.create(tmp_path_factory.mktemp("index") / "digits", model, columns={"price": float, "shop": "str"})
+    index.add(digits, columns={"price": np.arange(300.0), "shop": ["north", "south's"] * 150})
+    return index
+
+
+@pytest.fixture
+def empty(model: EmbeddingModel, tmp_path: Path) -> lw.Index:
+    return lw.Index.create(tmp_path / "index", model)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_neighbours_are_those_of_a_naive_search(
+    model: EmbeddingModel, digits: lw.ImageDataset, tmp_path: Path, distance: str
+) -> None:
+    index = lw.Index.create(tmp_path / "index", model, distance=distance)  # type: ignore[arg-type]
+    index.add(digits)
+    embeddings = model.embed(digits.images).astype(np.float64)
+    queries = embeddings[:20] * 3 + 0.1
+    if distance == "cosine":
+        unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (queries, embeddings)]
+        expected = 1 - unit[0] @ unit[1].T
+    else:
+        expected = np.linalg.norm(queries[:, None] - embeddings[None], axis=2)
+    ids, distances = index.neighbors(queries, k=7)
+    order = expected.argsort(axis=1, kind="stable")[:, :7]
+    np.testing.assert_allclose(distances, np.take_along_axis(expected, order, 1), atol=1e-5)
+    assert ids == [[digits.ids[i] for i in row] for row in order]
+    # The flat scan of the table itself, which tables beyond memory take, says the same.
+    index._searcher._items.refresh()
+    row_ids, scanned = index._searcher._items.nearest(queries[0].astype(np.float32), 7, probes=None)
+    np.testing.assert_allclose(scanned, distances[0], atol=1e-5)
+    assert index._searcher.names([row_ids]) == ids[:1]
+
+
+def test_a_hit_says_what_is_known(shared: lw.Index, digits: lw.ImageDataset) -> None:
+    hit = shared.search(image=digits.images[17], k=1)[0]
+    assert isinstance(hit, Hit)
+    assert (hit.id, hit.label, hit.class_name, hit.split) == (digits.ids[17], 7, "7", "train")
+    assert hit.distance == pytest.approx(0, abs=1e-6)
+    assert hit.columns == {"price": 17.0, "shop": "south's"}
+    assert hit.thumbnail is not None
+    picture = Image.open(io.BytesIO(hit.thumbnail))
+    assert (picture.format, picture.size) == ("JPEG", (8, 8))
+    assert np.abs(np.asarray(picture).astype(int) - digits.images[17, 0].numpy()).mean() < 12
+    assert hit.as_dict()["price"] == 17.0
+    json.dumps(hit.as_dict())
+
+
+def test_every_way_to_ask_gives_the_same(shared: lw.Index, digits: lw.ImageDataset, tmp_path: Path) -> None:
+    image = digits.images[30]
+    Image.fromarray(image[0].numpy()).save(tmp_path / "query.png")
+    path = tmp_path / "query.png"
+    asked = [image, image[0], image.numpy(), path, str(path), path.read_bytes(), Image.open(path)]
+    found = [[hit.id for hit in shared.search(image=query, k=4)] for query in asked]
+    found.append([hit.id for hit in shared.search(embedding=shared.model.embed(image[None])[0], k=4)])
+    assert all(ids == found[0] for ids in found)
+    assert found[0][0] == digits.ids[30]
+
+
+def test_a_filter_is_sql_over_all_columns(shared: lw.Index, digits: lw.ImageDataset) -> None:
+    hits = shared.search(image=digits.images[0], k=300, filter="label = 3 AND price < 100 AND shop = 'south''s'")
+    expected = {digits.ids[i] for i in range(1, 100, 2) if digits.labels[i] == 3}
+    assert {hit.id for hit in hits} == expected
+    assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits if hit.distance is not None)
+    assert shared.count("label = 3") == int((digits.labels == 3).sum())
+    assert shared.search(image=digits.images[0], filter="price < 0") == []
+
+
+@pytest.mark.parametrize("filter", ["colour = 3", "label = ", "label = 3; DROP TABLE items", "'"])
+def test_a_filter_that_cannot_be_used_is_named(shared: lw.Index, filter: str) -> None:
+    with pytest.raises(SearchIndexError, match=r"filter .* cannot be used.*over the columns id, split, label"):
+        shared.search(embedding=np.ones(6), filter=filter)
+    assert len(shared) == 300
+
+
+def test_add_upsert_and_delete(empty: lw.Index, digits: lw.ImageDataset) -> None:
+    assert empty.search(embedding=np.ones(6)) == []
+    first, second = digits.subset(torch.arange(100)), digits.subset(torch.arange(50, 150))
+    assert empty.add(first).written == 100
+    with pytest.raises(SearchIndexError, match=r"50 of the 100 ids are in the index already \(train/00050"):
+        empty.add(second)
+    assert len(empty) == 100
+    added = empty.add(second, existing="keep")
+    assert (added.written, added.kept, len(empty)) == (50, 50, 150)
+    black = lw.ImageDataset(
+        "black", "new", torch.zeros(2, 1, 8, 8, dtype=torch.uint8), None, (), None, ("train/00007", "new"), "", ""
+    )
+    assert empty.upsert(black).written == 2
+    assert len(empty) == 151
+    hits = empty.search(image=black.images[0], k=2)
+    assert {hit.id for hit in hits} == {"train/00007", "new"}
+    assert {(hit.split, hit.label) for hit in hits} == {("new", None)}
+    assert empty.delete(ids=["new", "train/00007", "nobody's"]) == 2
+    assert empty.delete(filter="label >= 5") == sum(int(label) >= 5 for label in digits.labels[:150]) - 1
+    assert {hit.id for hit in empty.search(image=black.images[0], k=200)}.isdisjoint({"new", "train/00007"})
+    with pytest.raises(SearchIndexError, match="Expected ids or filter"):
+        empty.delete()
+
+
+def test_another_model_is_refused(shared: lw.Index, model: EmbeddingModel) -> None:
+    assert len(lw.Index.open(shared.folder, make_model(0))) == 300
+    with pytest.raises(SearchIndexError, match=r"is of the model \w{16}, and the one given is \w{16}"):
+        lw.Index.open(shared.folder, make_model(1))
+
+
+def test_an_index_is_complete_and_can_be_moved(model: EmbeddingModel, digits: lw.ImageDataset, tmp_path: Path) -> None:
+    index = lw.Index.create(tmp_path / "here", model)
+    index.add(digits.subset(torch.arange(20)))
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = lw.Index.open(tmp_path / "there")
+    assert [hit.id for hit in moved.search(image=digits.images[5], k=1)] == [digits.ids[5]]
+    assert "20 images, cosine" in repr(moved)
+
+
+def test_words_are_found_in_captions(empty: lw.Index, shared: lw.Index) -> None:
+    captions = (("a red shoe", "footwear on snow"), ("a blue boot",), ("two dogs running",))
+    data = lw.ImageDataset(
+        "c", "train", torch.zeros(3, 1, 8, 8, dtype=torch.uint8), None, (), captions, ("a", "b", "c"), "", ""
+    )
+    empty.add(data)
+    hit = empty.search(text="running dog", k=3)[0]
+    assert (hit.id, hit.caption, hit.distance) == ("c", "two dogs running", None)
+    assert hit.score is not None
+    assert hit.score > 0
+    assert [found.id for found in empty.search(text="SNOW")] == ["a"]
+    assert empty.search(text="red", filter="id = 'b'") == []
+    assert empty.search(text="elephant") == []
+    with pytest.raises(SearchIndexError, match="have no captions"):
+        shared.search(text="seven")
+
+
+def test_the_approximate_index_reaches_the_recall_asked_for(
+    model: EmbeddingModel,
+    digits: lw.ImageDataset,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(approximate, "SAMPLE", 50)
+    index = lw.Index.create(tmp_path / "index", model)
+    index.add(lw.load_dataset("digits"))
+    with caplog.at_level("INFO", logger="likewise"):
+        low, high = index.build(recall=0.5), index.build(recall=1.0)
+    assert low.recall >= 0.5
+    assert high.recall == 1.0
+    assert low.probes < high.probes <= high.partitions == 42
+    assert "recall@10 1.0000 on 50 queries" in caplog.text
+    queries = model.embed(digits.images[:50])
+    nearly, exact = (lw.Index.open(index.folder).neighbors(queries, exact=exact) for exact in (None, True))
+    np.testing.assert_allclose(np.stack(nearly[1]), np.stack(exact[1]), atol=1e-5)
+    index.add(
+        lw.ImageDataset("n", "new", 255 - digits.images[:1], None, (), None, ("new",), "", "")
+    )  # rows that came later are found too
+    assert index.search(image=255 - digits.images[0], k=1)[0].id == "new"
+    with pytest.raises(SearchIndexError, match=r"recall is 1\.5"):
+        index.build(1.5)
+
+
+def test_tables_beyond_memory_are_scanned(
+    shared: lw.Index, digits: lw.ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = shared.search(image=digits.images[0], k=5, filter="label < 5")
+    monkeypatch.setattr(searching, "MOST_BYTES", 1)
+    again = lw.Index.open(shared.folder).search(image=digits.images[0], k=5, filter="label < 5")
+    assert [hit.id for hit in again] == [hit.id for hit in before]
+    assert [hit.distance for hit in again] == pytest.approx([hit.distance for hit in before], abs=1e-5)
+
+
+def test_another_process_is_seen(empty: lw.Index, digits: lw.ImageDataset) -> None:
+    other = lw.Index.open(empty.folder)
+    other.add(digits.subset(torch.arange(10)))
+    assert len(empty.search(embedding=np.ones(6), k=20)) == 10
+    other.delete(ids=[digits.ids[0]])
+    assert len(empty) == 9
+    assert len(empty.search(embedding=np.ones(6), k=20)) == 9
+
+
+def test_a_killed_writer_leaves_its_commits_and_no_row_twice(empty: lw.Index, fresh_process: FreshProcess) -> None:
+    chance = random.Random(0)
+    seen = 0
+    for _ in range(2):
+        process = fresh_process(add_digits, empty.folder, 0, 1600)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and len(empty) <= seen:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.1))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        hits = empty.search(embedding=np.ones(6), k=1797)
+        assert len({hit.id for hit in hits}) == len(hits) == len(empty)
+        assert len(hits) > seen
+        assert len(hits) % 16 == 0
+        seen = len(hits)
+    added = empty.add(lw.load_dataset("digits"), existing="keep")
+    assert (added.kept, added.written, len(empty)) == (seen, 1797 - seen, 1797)
+    assert len({hit.id for hit in empty.search(embedding=np.ones(6), k=1797)}) == 1797
+
+
+def test_two_writers_of_the_same_rows_write_each_once(empty: lw.Index, fresh_process: FreshProcess) -> None:
+    both = [fresh_process(add_digits, empty.folder, 0, 400), fresh_process(add_digits, empty.folder, 200, 600)]
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert len(empty) == 600
+    assert len({hit.id for hit in empty.search(embedding=np.ones(6), k=1000)}) == 600
+
+
+def test_what_does_not_fit_is_named(
+    shared: lw.Index, model: EmbeddingModel, digits: lw.ImageDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(SearchIndexError, match=r"is not an index.*likewise index RUN SOURCE"):
+        lw.Index.open(tmp_path)
+    with pytest.raises(SearchIndexError, match="is there already"):
+        lw.Index.create(tmp_path, model)
+    with pytest.raises(SearchIndexError, match="'label' of type 'float'"):
+        lw.Index.create(tmp_path / "a", model, columns={"label": float})
+    with pytest.raises(SearchIndexError, match="'size' of type 'list'"):
+        lw.Index.create(tmp_path / "a", model, columns={"size": list})
+    with pytest.raises(SearchIndexError, match=r"columns given are none.*has price, shop"):
+        shared.upsert(digits)
+    with pytest.raises(SearchIndexError, match=r"'price' has 3 values.*each of 300 images"):
+        shared.upsert(digits, columns={"price": [1, 2, 3], "shop": ["a"] * 300})
+    with pytest.raises(SearchIndexError, match="one of image, text and embedding"):
+        shared.search()
+    with pytest.raises(SearchIndexError, match=r"shape \(1, 5\).*Expected embeddings of 6 finite"):
+        shared.search(embedding=np.ones(5))
+    with pytest.raises(SearchIndexError, match="not finite"):
+        shared.search(embedding=np.full(6, np.nan))
+    with pytest.raises(SearchIndexError, match="k is 0"):
+        shared.search(embedding=np.ones(6), k=0)
+    with pytest.raises(DatasetError, match=r"nothing\.png cannot be read"):
+        shared.search(image=tmp_path / "nothing.png")
+    (tmp_path / "text.png").write_text("words")
+    with pytest.raises(DatasetError, match=r"text\.png is not a readable image"):
+        shared.search(image=tmp_path / "text.png")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "index.json").write_text("{")
+    with pytest.raises(SearchIndexError, match=r"index\.json cannot be read"):
+        lw.Index.open(tmp_path / "damaged")
+
+
+def test_rows_are_committed_as_they_come(
+    empty: lw.Index, digits: lw.ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "COMMIT_ROWS", 64)
+    sizes = []
+    write = type(empty._items).write
+    monkeypatch.setattr(
+        type(empty._items), "write", lambda self, rows, **how: (sizes.append(len(rows)), write(self, rows, **how))
+    )
+    empty.add(digits, batch_size=32)
+    assert sizes == [64, 64, 64, 64, 44]
