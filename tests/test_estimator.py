@@ -153,6 +153,7 @@ def test_collapse_is_said(digits: Digits) -> None:
         ({"embedding_dim": 0}, (40, 4), RecipeError, "embedding_dim"),
         ({"training": {"momentun": 0.9}}, (40, 4), RecipeError, "momentun"),
         ({"training": {"flip": True}}, (40, 4), EstimatorError, "Only images can be mirrored"),
+        ({"training": {"freeze": "encoder"}}, (40, 4), EstimatorError, "training has freeze"),
         ({}, (40, 2, 3, 4, 4), EstimatorError, "4 axes each"),
     ],
 )

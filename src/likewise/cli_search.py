@@ -21,6 +21,11 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
+def _as_typed(value: str | None) -> Any:
+    """A choice that nobody has checked yet: what is called names the ones there are."""
+    return value
+
+
 def _bad(items: Any) -> list[dict[str, Any]]:
     return [vars(item) for item in items]
 
@@ -46,7 +51,7 @@ def embed(
         out,
         split=split,
         batch_size=batch_size,
-        on_bad_image=on_bad_image or "stop",
+        on_bad_image=_as_typed(on_bad_image or "stop"),
         overwrite=overwrite,
         device=device,
     )
@@ -88,11 +93,11 @@ def index(
         source,
         out,
         split=split,
-        distance=distance,
+        distance=_as_typed(distance),
         recall=recall,
         pictures=thumbnails,
         batch_size=batch_size,
-        on_bad_image=on_bad_image or "stop",
+        on_bad_image=_as_typed(on_bad_image or "stop"),
         device=device,
     )
     approximate = made.manifest.approximate

@@ -29,10 +29,10 @@ from torch import Tensor
 
 from likewise.data.arrays import ArraySamples, as_images, mean_and_deviation, standardized
 from likewise.errors import EstimatorError
+from likewise.estimator_settings import recipe_of
 from likewise.evaluation import KnnResult, knn
 from likewise.models import EmbeddingModel, EncoderOptions, InputSpec
 from likewise.objectives import ObjectiveOptions
-from likewise.recipe import Recipe
 from likewise.training.collapse import inspect_embeddings
 from likewise.training.environment import make_fabric
 from likewise.training.loop import fit
@@ -40,10 +40,7 @@ from likewise.training.loop import fit
 __all__ = ["Embedder"]
 
 BLOCK = 256  # samples embedded at a time
-EUCLIDEAN = (
-    "contrastive",
-    "siamese",
-)  # objectives whose loss reads distances, so that an embedding's norm means something
+FITTED_TO = 10_000  # images, about, that layers which are computed from images are made from
 LOOKED_AT = 2000  # embeddings in which collapse is looked for
 
 Named = str | Mapping[str, Any]
@@ -146,7 +143,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixi
             )
         self.input_shape_ = samples.shape[1:]
         seed = int(check_random_state(self.random_state).randint(2**31))
-        recipe = self._recipe(seed)
+        recipe = recipe_of(self.get_params(), vectors=samples.ndim == 2, seed=seed)
         self._learn_scale(samples)
         data = ArraySamples(self._prepared(samples), torch.from_numpy(codes.astype(np.int64)))
         fabric = make_fabric(accelerator=recipe.training.accelerator, precision=recipe.training.precision)
@@ -161,6 +158,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixi
                 class_names=tuple(map(str, self.classes_)),
                 class_scores=recipe.objective.scores,
             )
+            model.fit_to(data.images[:: max(1, len(data) // FITTED_TO)])
             objective = recipe.objective.build(model)
             progress = fit(recipe, data, objective, fabric, None, None, quiet=not self.verbose)
         self.history_ = progress.history
@@ -179,7 +177,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixi
         """Embeddings (N, D) float32 of samples of the kind that it was fitted on."""
         return self._embed(self._checked(X))
 
-    def fit_transform(self, X: ArrayLike, y: ArrayLike, **fit_params: Any) -> NDArray[np.float32]:  # type: ignore[override]
+    def fit_transform(self, X: ArrayLike, y: ArrayLike, **fit_params: Any) -> NDArray[np.float32]:
         """``fit``, then the embeddings of the same samples."""
         return self.fit(X, y, **fit_params).embeddings_.copy()
 
@@ -217,47 +215,10 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixi
     def _n_features_out(self) -> int:
         return self.model_.embedding_dim
 
-    def _recipe(self, seed: int) -> Recipe:
-        """All settings, checked as those of a run are."""
-        vectors = len(self.input_shape_) == 1
-        name = self.objective.name if isinstance(self.objective, ObjectiveOptions) else self.objective
-        name = name.get("name") if isinstance(name, Mapping) else name
-        normalize = ("never" if name in EUCLIDEAN else "output") if self.normalize == "auto" else self.normalize
-        training = {
-            "epochs": self.epochs,
-            "min_steps": self.min_steps,
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "accelerator": self.device,
-            # The products of a small network are too short for bfloat16 to gain anything.
-            "precision": "32-true" if vectors else "auto",
-            "compile": "never",
-        } | dict(self.training or {})
-        moved = [key for key in ("flip", "shift") if training.get(key)]
-        if vectors and moved:
-            raise EstimatorError(
-                f"training has {' and '.join(moved)}, and the samples are vectors.",
-                expected="Only images can be mirrored and moved.",
-                advice="Leave it out, or give images (N, C, H, W).",
-            )
-        default_encoder = "mlp" if vectors else "small_cnn"
-        return Recipe.parse(
-            {
-                "name": "embedder",
-                "seed": seed,
-                "data": {"source": "arrays"},
-                "encoder": default_encoder if self.encoder == "auto" else self.encoder,
-                "embedding_dim": self.embedding_dim,
-                "normalize": normalize,
-                "objective": self.objective,
-                "training": training,
-            }
-        )
-
     def _learn_scale(self, samples: Array) -> None:
         for name in ("mean_", "scale_"):
-            vars(self).pop(name, None)
+            if hasattr(self, name):
+                delattr(self, name)
         match len(self.input_shape_):
             case 1:
                 self.mean_, self.scale_ = mean_and_deviation(samples, (0,))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from likewise.errors import SearchIndexError
 
-__all__ = ["LanceItems", "quoted"]
+__all__ = ["Distance", "LanceItems", "quoted"]
 
 TABLE = "items"
-_METRIC = {"cosine": "cosine", "euclidean": "l2"}
+Distance = Literal["cosine", "euclidean"]
 
 
 def _lancedb() -> Any:
@@ -50,8 +50,8 @@ class LanceItems:
         distance: ``cosine`` or ``euclidean``.
     """
 
-    def __init__(self, folder: Path, distance: str) -> None:
-        self._metric = _METRIC[distance]
+    def __init__(self, folder: Path, distance: Distance) -> None:
+        self._metric: Literal["cosine", "l2"] = "cosine" if distance == "cosine" else "l2"
         try:
             self._table = _lancedb().connect(str(folder)).open_table(TABLE)
         except (OSError, ValueError, RuntimeError) as error:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from likewise.errors import SearchIndexError
+from likewise.index._lance import Distance
 from likewise.models import EmbeddingModel, InputSpec
 from likewise.models.identity import model_id
 from likewise.training.files import write_json
@@ -16,7 +17,6 @@ from likewise.training.files import write_json
 __all__ = ["Approximate", "Distance", "Manifest"]
 
 FORMAT = 1
-Distance = Literal["cosine", "euclidean"]
 
 
 class Approximate(BaseModel):
