@@ -46,15 +46,26 @@ def test_scikit_learns_own_checks(estimator: lw.Embedder, check: Any) -> None:
     check(estimator)
 
 
-@pytest.mark.parametrize("objective", ["cross_entropy", "contrastive", "siamese"])
-def test_neighbours_of_unseen_digits_are_of_their_class(digits: Digits, objective: str) -> None:
+@pytest.mark.parametrize(
+    ("objective", "of_norm_1"),
+    [
+        ("cross_entropy", True),
+        ("contrastive", False),
+        ("siamese", False),
+        ("supcon", True),
+        ("triplet", False),
+        ({"name": "triplet", "margin": 0.1, "distance": "cosine"}, True),
+        ({"name": "metric", "loss": "proxy_anchor", "loss_learning_rate": 30.0}, True),
+    ],
+)
+def test_neighbours_of_unseen_digits_are_of_their_class(digits: Digits, objective: Any, of_norm_1: bool) -> None:
     X, y = digits
     embedder = lw.Embedder(objective=objective, embedding_dim=16, epochs=5, random_state=0).fit(X[:1200], y[:1200])
     assert embedder.score(X[1200:], y[1200:]) > 0.93
     shares = embedder.predict_proba(X[1200:])
     assert (embedder.classes_[shares.argmax(1)] == embedder.predict(X[1200:])).all()
     norms = np.linalg.norm(embedder.transform(X[1200:]), axis=1)
-    assert np.allclose(norms, 1, atol=1e-5) == (objective == "cross_entropy")
+    assert np.allclose(norms, 1, atol=1e-5) == of_norm_1
 
 
 def test_the_seed_decides_everything_and_the_global_one_nothing(digits: Digits) -> None:
@@ -151,6 +162,8 @@ def test_collapse_is_said(digits: Digits) -> None:
         ({"objective": "contrastiv"}, (40, 4), RecipeError, "'contrastiv' is not known"),
         ({"objective": {"name": "contrastive", "margin": -1.0}}, (40, 4), RecipeError, "margin"),
         ({"embedding_dim": 0}, (40, 4), RecipeError, "embedding_dim"),
+        ({"objective": {"name": "triplet", "margn": 1.0}}, (40, 4), RecipeError, "margn"),
+        ({"objective": "nt_xent"}, (40, 4), RecipeError, r"'nt_xent' is not known.*contrastive.*supcon"),
         ({"training": {"momentun": 0.9}}, (40, 4), RecipeError, "momentun"),
         ({"training": {"flip": True}}, (40, 4), EstimatorError, "Only images can be mirrored"),
         ({"training": {"freeze": "encoder"}}, (40, 4), EstimatorError, "training has freeze"),

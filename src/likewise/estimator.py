@@ -52,13 +52,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixi
     """Learn embeddings from labels: ``fit``, then ``transform`` to embeddings or ``predict`` by their nearest neighbours.
 
     Args:
-        objective: what is learned, by name, with options as a mapping with a ``name`` (``{"name": "contrastive",
-            "margin": 2.0}``) or as an ``ObjectiveOptions``.
+        objective: what is learned: an objective (``cross_entropy``, ``contrastive``, ``siamese`` …) or any loss of
+            labelled embeddings (``supcon``, ``triplet``, ``proxy_anchor`` …) by name; with options as a mapping
+            (``{"name": "triplet", "margin": 0.1}``) or as an ``ObjectiveOptions``.
         encoder: the network: ``auto`` is ``mlp`` for vectors and ``small_cnn`` for images; or a name, a mapping with a
             ``name``, an ``EncoderOptions``.
         embedding_dim: D, columns of the result, at least 1.
         normalize: ``never``; ``output``: embeddings of norm 1, which the objective sees before; ``always``: it sees them so
-            too; ``auto``: ``never`` for ``contrastive`` and ``siamese``, which read Euclidean distances, else ``output``.
+            too; ``auto``: ``never`` where the loss depends on the norm, as Euclidean ones do, else ``output``.
         epochs: passes over the samples.
         min_steps: at least so many steps: few samples get more epochs.
         batch_size: samples a step (pairs a step for ``siamese``).

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from likewise.errors import EstimatorError
-from likewise.objectives import ObjectiveOptions
+import torch
+
+from likewise.errors import EstimatorError, RecipeError
+from likewise.objectives import MetricOptions, ObjectiveOptions, label_losses, objective_names
 from likewise.recipe import Recipe
 
 __all__ = ["recipe_of"]
@@ -56,6 +59,7 @@ def recipe_of(parameters: Mapping[str, Any], *, vectors: bool, seed: int) -> Rec
             expected="Only images can be mirrored and moved.",
             advice="Leave it out, or give images (N, C, H, W).",
         )
+    objective = _objective(parameters["objective"])
     default_encoder = "mlp" if vectors else "small_cnn"
     return Recipe.parse(
         {
@@ -64,18 +68,37 @@ def recipe_of(parameters: Mapping[str, Any], *, vectors: bool, seed: int) -> Rec
             "data": {"source": "arrays"},
             "encoder": default_encoder if parameters["encoder"] == "auto" else parameters["encoder"],
             "embedding_dim": parameters["embedding_dim"],
-            "normalize": _normalize(parameters["normalize"], parameters["objective"]),
-            "objective": parameters["objective"],
+            "normalize": _normalize(objective) if parameters["normalize"] == "auto" else parameters["normalize"],
+            "objective": objective,
             "training": training | {"compile": "never"},
         }
     )
 
 
-def _normalize(wish: str, objective: Any) -> str:
-    if wish != "auto":
-        return wish
-    if isinstance(objective, ObjectiveOptions):
-        objective = objective.name
-    elif isinstance(objective, Mapping):
-        objective = objective.get("name")
-    return "never" if objective in EUCLIDEAN else "output"
+def _objective(given: Any) -> ObjectiveOptions:
+    """Options of an objective; a name that is none of an objective is that of a loss of labelled embeddings."""
+    if isinstance(given, ObjectiveOptions):
+        return given
+    values = {"name": given} if isinstance(given, str) else dict(given)
+    name, losses = str(values.get("name")), label_losses()
+    if name not in objective_names():
+        if name.removesuffix("_loss").removesuffix("_embedding") not in losses and not name.startswith("pml:"):
+            raise RecipeError(
+                f"Objective {name!r} is not known.",
+                expected=f"Objectives: {', '.join(objective_names())}. Losses: {', '.join(sorted(losses))}, pml:….",
+                advice="Use one of these names.",
+            )
+        values = {"name": "metric", "loss": values}
+    return Recipe.parse({"name": "embedder", "data": {"source": "arrays"}, "objective": values}).objective
+
+
+def _normalize(objective: ObjectiveOptions) -> str:
+    """``never`` where the loss changes with the norm of the embeddings, so that it means something; else ``output``."""
+    if isinstance(objective, MetricOptions):
+        loss = objective.loss.build(num_classes=2, embedding_dim=2)
+        embeddings = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]])
+        labels = torch.tensor([0, 0, 1, 1])
+        with torch.no_grad():
+            small, large = (float(loss(scale * embeddings, labels)) for scale in (0.5, 2.0))
+        return "output" if math.isclose(small, large, rel_tol=1e-4) else "never"
+    return "never" if objective.name in EUCLIDEAN else "output"
