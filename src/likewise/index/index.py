@@ -42,20 +42,6 @@ class Index:
     Attributes:
         folder: where it lies.
         manifest: model, distance, columns, approximate index.
-
-    Example:
-        >>> import tempfile
-        >>> import likewise as lw
-        >>> from likewise.models import InputSpec, MLPOptions
-        >>> digits = lw.load_dataset("digits").subset(torch.arange(100))
-        >>> model = lw.EmbeddingModel(MLPOptions(), InputSpec.measure(digits.images), embedding_dim=8)
-        >>> index = Index.create(tempfile.mkdtemp() + "/digits", model)
-        >>> index.add(digits).written
-        100
-        >>> [hit.id for hit in index.search(image=digits.images[7], k=1)]
-        ['train/00007']
-        >>> {hit.class_name for hit in index.search(image=digits.images[7], k=5, filter="label < 3")} <= {"0", "1", "2"}
-        True
     """
 
     def __init__(self, folder: Path, manifest: Manifest, model: EmbeddingModel | None) -> None:
