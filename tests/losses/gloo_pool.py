@@ -41,8 +41,10 @@ def _work(rank: int, place: str, pipe: Connection) -> None:
     dist.init_process_group("gloo", init_method=f"file://{place}/store", rank=rank, world_size=WORLD)
     groups = {2: dist.new_group([0, 1]), 3: dist.new_group([0, 1, 2])}
     import loss_cases
+    import mined_cases
     import rank_steps
 
+    cases = {"CASES": loss_cases.CASES, "MINED": mined_cases.MINED, "LEARNED": mined_cases.LEARNED}
     pipe.send("ready")
     while (task := pipe.recv()) is not None:
         try:
@@ -51,19 +53,19 @@ def _work(rank: int, place: str, pipe: Connection) -> None:
                 step = getattr(rank_steps, task["step"])
                 pipe.send(step(rank, groups[task["ranks"]], **task["arguments"]) if inside else None)
             else:
-                pipe.send(_run(task, rank, groups, loss_cases))
+                pipe.send(_run(task, rank, groups, cases))
         except Exception as error:
             pipe.send(error)
     dist.destroy_process_group()
 
 
 def _run(
-    task: dict[str, Any], rank: int, groups: dict[int, Any], cases: Any
+    task: dict[str, Any], rank: int, groups: dict[int, Any], cases: dict[str, list[Any]]
 ) -> tuple[float, list[Tensor | None]] | None:
     ranks = task["ranks"]
     if rank >= ranks:
         return None
-    case = cases.CASES[task["case"]]
+    case = cases[task.get("cases", "CASES")][task["case"]]
     options = dict(task["options"])
     tensors = task["tensors"][rank]
     if task["sharded"] is not None:

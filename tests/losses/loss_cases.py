@@ -10,6 +10,7 @@ from typing import Any
 import naive_classes
 import naive_hard
 import naive_pairs
+import naive_ranks
 import naive_softmax
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class Case:
 
     @property
     def id(self) -> str:
-        words = [f"{k}={v}" for k, v in self.options.items()]
+        words = [f"{k}={'tensor' if isinstance(v, Tensor) else v}" for k, v in self.options.items()]
         return "-".join([self.loss.__name__, *words])
 
     def has(self, trait: str) -> bool:
@@ -167,6 +168,55 @@ add(
 add(losses.lifted_structure_loss, naive_hard.lifted, "labels", {}, {"margin": 0.1}, needs_positive=True)
 add(losses.generalized_lifted_structure_loss, naive_hard.generalized_lifted, "labels", {"margin": 1.0}, **LABELS)
 add(losses.tuplet_margin_loss, naive_hard.tuplet, "labels", {"scale": 64.0}, {"margin": 0.4, "scale": 5.0}, **POSITIVE)
+add(
+    losses.margin_loss,
+    naive_ranks.margin_based,
+    "labels",
+    {"beta": 2.0},
+    {
+        "margin": 0.4,
+        "beta": torch.linspace(0.5, 2.5, 1000, dtype=torch.float64),
+        "regularization": 0.3,
+        "reduction": "mean",
+    },
+    **LABELS,
+)
+add(
+    losses.snr_contrastive_loss,
+    naive_ranks.snr_contrastive,
+    "labels",
+    {},
+    {"margin": 3.0, "positive_margin": 0.5, "zero_mean": 0.2, "reduction": "nonzero"},
+    **LABELS,
+)
+add(
+    losses.angular_loss,
+    naive_ranks.angular,
+    "labels",
+    {},
+    {"alpha": 36.0},
+    {"form": "triplet", "alpha": 30.0},
+    **POSITIVE,
+)
+add(
+    losses.ranked_list_loss,
+    naive_ranks.ranked_list,
+    "labels",
+    {"alpha": 2.5, "margin": 0.6},
+    {"alpha": 4.0, "margin": 3.0, "sharpness": 2.0, "positive_sharpness": 3.0, "balance": 0.3},
+    traits="group tile memory constants",
+)
+add(losses.histogram_loss, naive_ranks.histogram, "labels", {}, {"bins": 7}, **POSITIVE)
+add(losses.fast_ap_loss, naive_ranks.fast_ap, "labels", {}, {"bins": 25}, **POSITIVE)
+add(
+    losses.smooth_ap_loss,
+    naive_ranks.smooth_ap,
+    "labels",
+    {"temperature": 0.1},
+    {"temperature": 0.01},
+    {"temperature": 0.2, "include_query": True},
+    **POSITIVE,
+)
 
 PROXIES = {"traits": "group", "whole": (2,)}
 add(losses.normalized_softmax_loss, naive_classes.normalized_softmax, "proxies", {"temperature": 0.05}, **PROXIES)

@@ -39,3 +39,27 @@ def test_swav_gradient_holds_the_codes_constant() -> None:
     loss = -(codes * torch.log_softmax(other / case.options["temperature"], dim=1)).sum(1).mean() / 2
     loss.backward()
     torch.testing.assert_close(leaf.grad, other.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_ranked_list_gradient_holds_its_weights_constant() -> None:
+    for case in cases("ranked_list_loss"):
+        x, y = case.inputs(12)
+        options = {"sharpness": 10.0, "positive_sharpness": 0.0, "balance": 0.5, **case.options}
+        leaf, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+        case(leaf, y, tile_size=5).backward()
+        off = ~torch.eye(12, dtype=torch.bool)
+        d = torch.zeros(12, 12, dtype=torch.float64).masked_scatter(
+            off, (other[:, None] - other[None])[off].norm(dim=1)
+        )
+        same = (y[:, None] == y[None, :]) & off
+        total = torch.zeros((), dtype=torch.float64)
+        for hinge, kind, sharpness, share in (
+            (d - (options["alpha"] - options["margin"]), same, options["positive_sharpness"], 1 - options["balance"]),
+            (options["alpha"] - d, y[:, None] != y[None, :], options["sharpness"], options["balance"]),
+        ):
+            active = kind & (hinge > 0)
+            weight = (sharpness * hinge.detach()).exp() * active
+            weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-300)
+            total = total + share * (weight * hinge).sum() / 12
+        total.backward()
+        torch.testing.assert_close(leaf.grad, other.grad, rtol=1e-9, atol=1e-12)

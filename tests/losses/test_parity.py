@@ -7,12 +7,14 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from likewise import losses
 
 theirs = pytest.importorskip("pytorch_metric_learning.losses", reason="needs the extra 'benchmarks'")
 distances = pytest.importorskip("pytorch_metric_learning.distances")
 reducers = pytest.importorskip("pytorch_metric_learning.reducers")
+miners = pytest.importorskip("pytorch_metric_learning.miners")
 
 PLAIN = {"distance": distances.LpDistance(normalize_embeddings=False)}
 MEAN = {"reducer": reducers.MeanReducer()}
@@ -41,6 +43,53 @@ CASES: dict[str, tuple[Callable[..., Tensor], Callable[[], Callable[..., Tensor]
     "nca_log": (
         lambda x, y: losses.nca_loss(x, y, form="log", temperature=2.0),
         lambda: theirs.NCALoss(softmax_scale=0.5, distance=distances.LpDistance(normalize_embeddings=False, power=2)),
+    ),
+    "margin": (
+        lambda x, y: losses.margin_loss(x, y, beta=2.0, tuples=losses.all_triplets(x, y)),
+        lambda: theirs.MarginLoss(beta=2.0, **PLAIN),
+    ),
+    "snr": (
+        lambda x, y: losses.snr_contrastive_loss(x, y, margin=2.0, reduction="sum"),
+        lambda: theirs.SignalToNoiseRatioContrastiveLoss(
+            neg_margin=2.0, reducer=reducers.SumReducer(), distance=distances.SNRDistance(normalize_embeddings=False)
+        ),
+    ),
+    "angular": (
+        lambda x, y: losses.angular_loss(x, y, alpha=40),
+        # there anchors and positives are normalised and negatives are not
+        lambda: lambda x, y: theirs.AngularLoss(alpha=40, **MEAN)(normalize(x), y),
+    ),
+    "histogram": (
+        lambda x, y: losses.histogram_loss(x, y, bins=20),
+        lambda: theirs.HistogramLoss(n_bins=20),
+    ),
+    "fast_ap": (
+        lambda x, y: losses.fast_ap_loss(x, y, bins=12),
+        lambda: theirs.FastAPLoss(num_bins=12, **MEAN),
+    ),
+    "multi_similarity_mined": (
+        lambda x, y: losses.MinedLoss(losses.MultiSimilarityLoss(beta=40), "multi_similarity")(x, y),
+        lambda: (
+            lambda x, y: theirs.MultiSimilarityLoss(alpha=2, beta=40, base=0.5)(
+                x, y, miners.MultiSimilarityMiner(epsilon=0.1)(x, y)
+            )
+        ),
+    ),
+    "triplet_batch_hard": (
+        lambda x, y: losses.MinedLoss(losses.TripletLoss(margin=0.5), "hard")(x, y),
+        lambda: (
+            lambda x, y: theirs.TripletMarginLoss(margin=0.5, **PLAIN, **MEAN)(
+                x, y, miners.BatchHardMiner(**PLAIN)(x, y)
+            )
+        ),
+    ),
+    "triplet_easy_positive": (
+        lambda x, y: losses.MinedLoss(losses.TripletLoss(margin=0.5, distance="cosine"), "easy_positive")(x, y),
+        lambda: (
+            lambda x, y: theirs.TripletMarginLoss(margin=0.5, distance=distances.CosineSimilarity(), **MEAN)(
+                x, y, miners.BatchEasyHardMiner(distance=distances.CosineSimilarity())(x, y)
+            )
+        ),
     ),
     "tuplet_margin": (
         lambda x, y: losses.tuplet_margin_loss(x, y, margin=0.1, scale=16),
@@ -77,6 +126,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.randn(20, 6, generator=g, dtype=torch.float64), torch.arange(20) % 4
 
 
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # their histogram loss
 @pytest.mark.parametrize("name", CASES)
 def test_pairs_agree(name: str) -> None:
     ours, make = CASES[name]
@@ -87,6 +137,27 @@ def test_pairs_agree(name: str) -> None:
     one.backward()
     two.backward()
     torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_ranked_list_agrees_in_value() -> None:
+    """There the weights carry a gradient and 1e-5 is added to each of them."""
+    x, y = batch()
+    ours = losses.ranked_list_loss(x, y, alpha=2.5, margin=0.6, sharpness=1.0)
+    right = theirs.RankedListLoss(margin=0.6, Tn=1.0, alpha=2.5, **PLAIN)(x, y)
+    assert float(ours) == pytest.approx(float(right), rel=1e-3)
+
+
+def test_smooth_ap_agrees_with_the_query_in_its_list() -> None:
+    """There a batch must come sorted by class, with as many classes as each has rows (release 2.9 mixes the two up)."""
+    x = batch()[0][:16]
+    y = torch.arange(16) // 4
+    a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+    one = losses.smooth_ap_loss(a, y, temperature=0.1, include_query=True)
+    two = theirs.SmoothAPLoss(temperature=0.1)(b, y)
+    assert float(one.detach()) == pytest.approx(float(two.detach()), rel=1e-5)
+    one.backward()
+    two.backward()
+    torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", WITH_PROXIES)

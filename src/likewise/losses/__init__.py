@@ -2,11 +2,14 @@
 
 Every loss takes ``group=`` and then equals one process on the batch of all ranks, in value and gradient; those that
 look at all pairs take ``tile_size=`` and never form the N × N matrix. ``TABLE`` lists them with equation and source.
+``find_miner`` finds the miners by name; the losses that take ``tuples=`` are computed on what a miner returns.
 """
 
 from likewise.losses._module import LossModule
 from likewise.losses._row import Range, Row
 from likewise.losses._table import TABLE
+from likewise.losses._tuples import Pairs, Triplets
+from likewise.losses.angular import AngularLoss, angular_loss
 from likewise.losses.clip import (
     CLIPLoss,
     SigmoidLoss,
@@ -21,6 +24,7 @@ from likewise.losses.geometry import (
     uniformity,
 )
 from likewise.losses.grad_cache import GradCache
+from likewise.losses.histogram import FastAPLoss, HistogramLoss, fast_ap_loss, histogram_loss
 from likewise.losses.info_nce import (
     InfoNCELoss,
     MultipleNegativesRankingLoss,
@@ -35,6 +39,8 @@ from likewise.losses.lifted import (
     lifted_structure_loss,
     tuplet_margin_loss,
 )
+from likewise.losses.margin import MarginLoss, margin_loss
+from likewise.losses.miners import MINERS, MinedLoss, Miner, find_miner
 from likewise.losses.n_pairs import (
     MulticlassNPairsLoss,
     NPairsEmbeddingLoss,
@@ -69,6 +75,7 @@ from likewise.losses.nt_xent import (
     nt_xent_decomposition,
     nt_xent_loss,
 )
+from likewise.losses.pair_miners import multi_similarity_pairs
 from likewise.losses.pairs import (
     ContrastiveLoss,
     SiameseLoss,
@@ -86,6 +93,9 @@ from likewise.losses.proxies import (
     proxy_nca_pp_loss,
     soft_triple_loss,
 )
+from likewise.losses.ranked_list import RankedListLoss, ranked_list_loss
+from likewise.losses.signal_to_noise import SNRContrastiveLoss, snr_contrastive_loss
+from likewise.losses.smooth_ap import SmoothAPLoss, smooth_ap_loss
 from likewise.losses.softmax_classes import (
     ArcFaceLoss,
     CosFaceLoss,
@@ -106,6 +116,13 @@ from likewise.losses.triplet import (
     TripletLoss,
     triplet_loss,
 )
+from likewise.losses.triplet_miners import (
+    all_triplets,
+    distance_weighted_triplets,
+    easy_positive_triplets,
+    hard_triplets,
+    semihard_triplets,
+)
 from likewise.losses.weighted import (
     CircleLoss,
     MultiSimilarityLoss,
@@ -115,8 +132,10 @@ from likewise.losses.weighted import (
 from likewise.losses.wrappers import CrossBatchMemory, MatryoshkaLoss, WeightedSum
 
 __all__ = [
+    "MINERS",
     "TABLE",
     "Alignment",
+    "AngularLoss",
     "ArcFaceLoss",
     "BarlowTwinsLoss",
     "CLIPLoss",
@@ -126,12 +145,17 @@ __all__ = [
     "CrossBatchMemory",
     "DINOLoss",
     "DecoupledContrastiveLoss",
+    "FastAPLoss",
     "GeneralizedLiftedStructureLoss",
     "GradCache",
+    "HistogramLoss",
     "InfoNCELoss",
     "LiftedStructureLoss",
     "LossModule",
+    "MarginLoss",
     "MatryoshkaLoss",
+    "MinedLoss",
+    "Miner",
     "MultiSimilarityLoss",
     "MulticlassNPairsLoss",
     "MultipleNegativesRankingLoss",
@@ -142,13 +166,17 @@ __all__ = [
     "NegativeCosineLoss",
     "NormalizedSoftmaxLoss",
     "PMLLoss",
+    "Pairs",
     "ProxyAnchorLoss",
     "ProxyNCALoss",
     "ProxyNCAPlusPlusLoss",
     "Range",
+    "RankedListLoss",
     "Row",
+    "SNRContrastiveLoss",
     "SiameseLoss",
     "SigmoidLoss",
+    "SmoothAPLoss",
     "SoftNearestNeighborLoss",
     "SoftTripleLoss",
     "SphereFaceLoss",
@@ -156,11 +184,14 @@ __all__ = [
     "SupConLoss",
     "SwAVLoss",
     "TripletLoss",
+    "Triplets",
     "TupletMarginLoss",
     "Uniformity",
     "VICRegLoss",
     "WeightedSum",
     "alignment",
+    "all_triplets",
+    "angular_loss",
     "arcface_loss",
     "barlow_twins_loss",
     "circle_loss",
@@ -169,11 +200,19 @@ __all__ = [
     "cosface_loss",
     "decoupled_contrastive_loss",
     "dino_loss",
+    "distance_weighted_triplets",
+    "easy_positive_triplets",
     "effective_rank",
+    "fast_ap_loss",
+    "find_miner",
     "generalized_lifted_structure_loss",
+    "hard_triplets",
+    "histogram_loss",
     "info_nce_loss",
     "lifted_structure_loss",
+    "margin_loss",
     "multi_similarity_loss",
+    "multi_similarity_pairs",
     "multiclass_n_pairs_loss",
     "multiple_negatives_ranking_loss",
     "n_pairs_embedding_loss",
@@ -186,9 +225,13 @@ __all__ = [
     "proxy_anchor_loss",
     "proxy_nca_loss",
     "proxy_nca_pp_loss",
+    "ranked_list_loss",
+    "semihard_triplets",
     "siamese_loss",
     "sigmoid_loss",
     "sinkhorn",
+    "smooth_ap_loss",
+    "snr_contrastive_loss",
     "soft_nearest_neighbor_loss",
     "soft_triple_loss",
     "sphereface_loss",

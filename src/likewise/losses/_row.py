@@ -25,6 +25,7 @@ class Row:
     ``data`` says what it needs: ``labels`` (embeddings, labels), ``views`` (two tensors, row i belongs together),
     ``given pairs``, ``matrix`` (a similarity matrix, labels), ``embeddings`` (nothing else), ``scores`` (of two
     views over K prototypes), ``proxies`` (embeddings, labels, one learned vector per class, which the module owns).
+    ``tuples`` says what of a miner's it takes: ``triplets``, ``pairs`` (and triplets as pairs), or nothing.
     ``batch_coupled``: rows of the batch meet each other, so that the loss depends on which other rows are there.
     ``search``: the options that a search chooses, and where it looks.
     """
@@ -37,6 +38,7 @@ class Row:
     source: str
     batch_coupled: bool = True
     search: Mapping[str, Range] = field(default_factory=dict)
+    tuples: str = ""
 
     @property
     def name(self) -> str:

@@ -19,7 +19,8 @@ STRIP_ENTRIES = 1 << 19
 StripFunction = Callable[..., Tensor]
 
 
-def _strips(rows: int, columns: int, tile_size: int | None) -> list[slice]:
+def row_strips(rows: int, columns: int, tile_size: int | None) -> list[slice]:
+    """Runs of rows so that one against all columns has at most 2^19 entries; or of ``tile_size`` rows."""
     step = tile_size or max(1, STRIP_ENTRIES // max(columns, 1))
     return [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
 
@@ -88,7 +89,7 @@ def strip_sum(
 
     ``columns`` is the width that sets how many rows a strip has; ``tile_size`` sets their number itself.
     """
-    strips = _strips(len(rows), columns, tile_size)
+    strips = row_strips(len(rows), columns, tile_size)
     total: Tensor = _Strips.apply(fn, strips, scalar, rows, *others)  # type: ignore[no-untyped-call]
     return total
 

@@ -34,7 +34,7 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
-_COMMON = ("group", "memory", "tile_size")
+_COMMON = ("group", "memory", "tile_size", "tuples")
 
 
 def _option(name: str, default: Any) -> str:

@@ -1,8 +1,25 @@
-"""Rows of the table of losses: pairs and triplets, softmax over the batch, weighted pairs."""
+"""Rows of the table of losses: pairs and triplets, softmax over the batch, weighted pairs and rankings."""
 
 from __future__ import annotations
 
-from likewise.losses import clip, info_nce, lifted, n_pairs, neighbours, nt_xent, pairs, supcon, triplet, weighted
+from likewise.losses import (
+    angular,
+    clip,
+    histogram,
+    info_nce,
+    lifted,
+    margin,
+    n_pairs,
+    neighbours,
+    nt_xent,
+    pairs,
+    ranked_list,
+    signal_to_noise,
+    smooth_ap,
+    supcon,
+    triplet,
+    weighted,
+)
 from likewise.losses._row import Range, Row
 
 ROWS: tuple[Row, ...] = (
@@ -12,7 +29,8 @@ ROWS: tuple[Row, ...] = (
         "pairs and triplets",
         "labels",
         "same D², different max(0, m - D²); or ½ D², ½ max(0, m - D)²; all pairs i < j",
-        "Hadsell, Chopra & LeCun 2006, eq. 4",
+        "Hadsell, Chopra & LeCun 2006",
+        tuples="pairs",
         search={"margin": Range(0.5, 50.0)},
     ),
     Row(
@@ -21,7 +39,7 @@ ROWS: tuple[Row, ...] = (
         "pairs and triplets",
         "given pairs",
         "same D², different max(0, m - D)²",
-        "Hadsell, Chopra & LeCun 2006, eq. 4",
+        "Hadsell, Chopra & LeCun 2006",
         batch_coupled=False,
     ),
     Row(
@@ -31,6 +49,7 @@ ROWS: tuple[Row, ...] = (
         "labels",
         "max(0, d_ap - d_an + m), all, hard or semi-hard triplets",
         "Schroff et al. 2015; Hermans et al. 2017",
+        tuples="triplets",
         search={"margin": Range(0.05, 2.0)},
     ),
     Row(
@@ -56,7 +75,7 @@ ROWS: tuple[Row, ...] = (
         "softmax over the batch",
         "views",
         "log(1 + sum_{j != i} exp(a_i·p_j - a_i·p_i)), one pair per class",
-        "Sohn 2016, eq. 7",
+        "Sohn 2016",
     ),
     Row(
         info_nce.info_nce_loss,
@@ -64,7 +83,7 @@ ROWS: tuple[Row, ...] = (
         "softmax over the batch",
         "views",
         "-log(exp(q_i·k_i/t) / sum_j exp(q_i·k_j/t)), queries to keys",
-        "van den Oord et al. 2018, eq. 4",
+        "van den Oord et al. 2018",
     ),
     Row(
         info_nce.multiple_negatives_ranking_loss,
@@ -72,7 +91,7 @@ ROWS: tuple[Row, ...] = (
         "softmax over the batch",
         "views",
         "InfoNCE with given hard negatives as further keys",
-        "Henderson et al. 2017, eq. 5",
+        "Henderson et al. 2017",
     ),
     Row(
         nt_xent.nt_xent_loss,
@@ -80,7 +99,7 @@ ROWS: tuple[Row, ...] = (
         "softmax over the batch",
         "views",
         "-log(exp(s_ip/t) / sum_{k != i} exp(s_ik/t)) over all 2N rows",
-        "Chen et al. 2020, eq. 1",
+        "Chen et al. 2020",
     ),
     Row(
         nt_xent.decoupled_contrastive_loss,
@@ -88,7 +107,7 @@ ROWS: tuple[Row, ...] = (
         "softmax over the batch",
         "views",
         "-w s_ip/t + log sum_{k not i, p} exp(s_ik/t)",
-        "Yeh et al. 2022, eq. 6-7",
+        "Yeh et al. 2022",
     ),
     Row(
         supcon.supcon_loss,
@@ -96,7 +115,7 @@ ROWS: tuple[Row, ...] = (
         "softmax over the batch",
         "labels",
         "mean over positives of -log softmax (out), or -log of the mean softmax (in)",
-        "Khosla et al. 2020, eq. 2-3",
+        "Khosla et al. 2020",
         search={"temperature": Range(0.03, 1.0)},
     ),
     Row(
@@ -113,7 +132,7 @@ ROWS: tuple[Row, ...] = (
         "softmax over the batch",
         "views",
         "-1/N sum_ij log sigmoid(z_ij (s_ij/t + b))",
-        "Zhai et al. 2023, eq. 1",
+        "Zhai et al. 2023",
     ),
     Row(
         neighbours.soft_nearest_neighbor_loss,
@@ -121,7 +140,7 @@ ROWS: tuple[Row, ...] = (
         "softmax over the batch",
         "labels",
         "-log(sum_same exp(-d²/T) / sum_{k != i} exp(-d²/T))",
-        "Frosst, Papernot & Hinton 2019, eq. 1",
+        "Frosst, Papernot & Hinton 2019",
         search={"temperature": Range(0.1, 100.0)},
     ),
     Row(
@@ -130,25 +149,26 @@ ROWS: tuple[Row, ...] = (
         "softmax over the batch",
         "labels",
         "1 - p_i, or -log p_i, p_i the softmax share of the own class",
-        "Goldberger et al. 2004, eq. 4 and 6",
+        "Goldberger et al. 2004",
         search={"temperature": Range(0.1, 100.0)},
     ),
     Row(
         weighted.multi_similarity_loss,
         weighted.MultiSimilarityLoss,
-        "weighted pairs",
+        "weighted pairs and rankings",
         "labels",
         "1/α log(1 + sum_p exp(-α(s - λ))) + 1/β log(1 + sum_n exp(β(s - λ)))",
-        "Wang et al. 2019, eq. 15",
+        "Wang et al. 2019",
+        tuples="pairs",
         search={"alpha": Range(0.5, 20.0), "beta": Range(5.0, 100.0), "base": Range(0.2, 0.9, log=False)},
     ),
     Row(
         weighted.circle_loss,
         weighted.CircleLoss,
-        "weighted pairs",
+        "weighted pairs and rankings",
         "labels",
         "log(1 + sum_n exp(γ a_n (s_n - m)) · sum_p exp(-γ a_p (s_p - 1 + m)))",
-        "Sun et al. 2020, eq. 6",
+        "Sun et al. 2020",
         search={"margin": Range(0.1, 0.6, log=False), "gamma": Range(8.0, 256.0)},
     ),
     Row(
@@ -157,7 +177,7 @@ ROWS: tuple[Row, ...] = (
         "pairs and triplets",
         "labels",
         "1/(2|P|) sum max(0, log(sum exp(m - D_ik) + sum exp(m - D_jl)) + D_ij)²",
-        "Song et al. 2016, eq. 4",
+        "Song et al. 2016",
         search={"margin": Range(0.2, 5.0)},
     ),
     Row(
@@ -166,7 +186,7 @@ ROWS: tuple[Row, ...] = (
         "pairs and triplets",
         "labels",
         "max(0, log sum_p exp(D_ip) + log sum_n exp(m - D_in))",
-        "Hermans et al. 2017, eq. 9",
+        "Hermans et al. 2017",
         search={"margin": Range(0.2, 5.0)},
     ),
     Row(
@@ -175,7 +195,71 @@ ROWS: tuple[Row, ...] = (
         "pairs and triplets",
         "labels",
         "log(1 + sum_n exp(s (cos t_an - cos(t_ap - m))))",
-        "Yu & Tao 2019, eq. 7",
+        "Yu & Tao 2019",
         search={"margin": Range(0.02, 0.4), "scale": Range(8.0, 128.0)},
+    ),
+    Row(
+        margin.margin_loss,
+        margin.MarginLoss,
+        "pairs and triplets",
+        "labels",
+        "same max(0, m + D - β), different max(0, m + β - D), β fixed or learned",
+        "Wu et al. 2017",
+        tuples="pairs",
+        search={"margin": Range(0.05, 2.0), "beta": Range(0.5, 20.0)},
+    ),
+    Row(
+        angular.angular_loss,
+        angular.AngularLoss,
+        "pairs and triplets",
+        "labels",
+        "log(1 + sum_n exp(4T (a + p)·n - 2 (1 + T) a·p)), T = tan² α; or max(0, |a - p|² - 4T |n - (a + p)/2|²)",
+        "Wang et al. 2017",
+        tuples="triplets",
+        search={"alpha": Range(30.0, 55.0, log=False)},
+    ),
+    Row(
+        ranked_list.ranked_list_loss,
+        ranked_list.RankedListLoss,
+        "pairs and triplets",
+        "labels",
+        "same max(0, D - (α - m)), different max(0, α - D), each kind a weighted mean over the row's pairs above 0",
+        "Wang et al. 2019",
+        search={"alpha": Range(1.0, 10.0), "margin": Range(0.1, 1.0)},
+    ),
+    Row(
+        signal_to_noise.snr_contrastive_loss,
+        signal_to_noise.SNRContrastiveLoss,
+        "pairs and triplets",
+        "labels",
+        "same max(0, d - m+), different max(0, m - d), d = var(x_j - x_i) / var(x_i)",
+        "Yuan et al. 2019",
+        tuples="pairs",
+        search={"margin": Range(0.2, 5.0)},
+    ),
+    Row(
+        histogram.histogram_loss,
+        histogram.HistogramLoss,
+        "pairs and triplets",
+        "labels",
+        "sum_r h-_r sum_{q <= r} h+_q, soft histograms of the cosines of negative and positive pairs",
+        "Ustinova & Lempitsky 2016",
+    ),
+    Row(
+        histogram.fast_ap_loss,
+        histogram.FastAPLoss,
+        "weighted pairs and rankings",
+        "labels",
+        "1 - 1/N+ sum_k h+_k H+_k / H_k, soft histograms of squared distances",
+        "Cakir et al. 2019",
+    ),
+    Row(
+        smooth_ap.smooth_ap_loss,
+        smooth_ap.SmoothAPLoss,
+        "weighted pairs and rankings",
+        "labels",
+        "1 - 1/|P| sum_p R(p, P) / R(p, all), R(p, S) = 1 + sum_{j in S} sigmoid((s_j - s_p)/t)",
+        "Brown et al. 2020",
+        search={"temperature": Range(0.005, 0.1)},
     ),
 )

@@ -49,7 +49,7 @@ def clip_loss(
 
     ½ mean_i -log( exp(s_ii) / sum_j exp(s_ij) )  +  ½ mean_i -log( exp(s_ii) / sum_j exp(s_ji) ),  s = cosine / t.
     With ``positives`` row i of image and text has id i; all pairs of equal id are positives, and each direction is the
-    mean over the positives of its -log (UniCL, Yang et al. 2022, eq. 2-3). Identical embeddings give log N; one pair 0.
+    mean over the positives of its -log (UniCL, Yang et al. 2022). Identical embeddings give log N; one pair 0.
 
     Args:
         image, text: (N, D) float; row i of both belongs together. Need not be normalised.
@@ -151,7 +151,7 @@ def sigmoid_loss(
     group: Group = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Sigmoid loss for language-image pre-training (SigLIP, Zhai et al. 2023, eq. 1).
+    """Sigmoid loss for language-image pre-training (SigLIP, Zhai et al. 2023).
 
     -1/N sum_i sum_j log sigmoid( z_ij (cos_ij/t + b) ),  z = 1 for i = j, else -1. The paper multiplies by t' =
     1/t, which starts at 10, with b at -10. The sum over N² pairs is divided by N, as in the paper. Identical

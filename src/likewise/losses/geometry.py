@@ -22,7 +22,7 @@ from likewise.losses._tiled import Layout
 
 
 def alignment(view1: Tensor, view2: Tensor, *, alpha: float = 2, group: Group = None) -> Tensor:
-    """Mean distance of positive pairs to the power alpha (Wang & Isola 2020, eq. 5), embeddings as given.
+    """Mean distance of positive pairs to the power alpha (the L_align of Wang & Isola 2020), embeddings as given.
 
     mean_i ||u_i - v_i||^alpha. The paper has unit vectors; here nothing is normalised, so normalise first for its
     numbers (then it lies in [0, 4] for alpha = 2). Identical views give 0.
@@ -59,7 +59,7 @@ def alignment(view1: Tensor, view2: Tensor, *, alpha: float = 2, group: Group = 
 
 @opaque
 def uniformity(embeddings: Tensor, *, t: float = 2, group: Group = None, tile_size: int | None = None) -> Tensor:
-    """Logarithm of the mean Gaussian potential over all pairs i < j (Wang & Isola 2020, eq. 6), embeddings as given.
+    """Logarithm of the mean Gaussian potential over all pairs i < j (the L_uniform of Wang & Isola 2020), embeddings as given.
 
     log mean_{i<j} exp(-t ||x_i - x_j||²). The paper has unit vectors; here nothing is normalised, so normalise first
     for its numbers (then it lies in [-4t, 0]). Identical embeddings give 0, the worst.
@@ -102,7 +102,7 @@ def uniformity(embeddings: Tensor, *, t: float = 2, group: Group = None, tile_si
 
 
 def effective_rank(embeddings: Tensor) -> Tensor:
-    """Exponential of the entropy of the singular values (Roy & Vetterli 2007; RankMe, Garrido et al. 2023, eq. 1).
+    """Exponential of the entropy of the singular values (Roy & Vetterli 2007; RankMe, Garrido et al. 2023).
 
     exp(-sum_k p_k log p_k),  p_k = sigma_k / sum_j sigma_j,  0 log 0 = 0, of the matrix as given (not centred). RankMe
     adds 1e-7 to each p_k, which changes the value by less than 1e-5 · D. Between 1 and min(N, D); zeros give 0.

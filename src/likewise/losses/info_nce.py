@@ -41,7 +41,7 @@ def _one_direction(
 def info_nce_loss(
     queries: Tensor, keys: Tensor, *, temperature: float = 0.07, group: Group = None, tile_size: int | None = None
 ) -> Tensor:
-    """InfoNCE (van den Oord et al. 2018, eq. 4) with cosine similarity and in-batch negatives, queries to keys only.
+    """InfoNCE (van den Oord et al. 2018) with cosine similarity and in-batch negatives, queries to keys only.
 
     The mean over i of  -log( exp(q_i·k_i/t) / sum_j exp(q_i·k_j/t) ),  rows L2-normalised. The sum holds the positive;
     queries are never negatives of each other (NT-Xent), nor is the other direction added (CLIP). Identical embeddings
@@ -82,7 +82,7 @@ def multiple_negatives_ranking_loss(
     group: Group = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Multiple-negatives ranking (Henderson et al. 2017, eq. 5), with hard negatives as sentence-transformers has it.
+    """Multiple-negatives ranking (Henderson et al. 2017), with hard negatives as sentence-transformers has it.
 
     The mean over i of  -log( exp(a_i·p_i/t) / (sum_j exp(a_i·p_j/t) + sum_j exp(a_i·n_j/t)) ),  rows L2-normalised:
     every given negative is a negative of every anchor. Their ``scale`` of 20 is the temperature 0.05. Without

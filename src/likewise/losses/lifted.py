@@ -44,7 +44,7 @@ def lifted_structure_loss(
     group: Group = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Lifted structured feature embedding (Song et al. 2016, eq. 4, the smooth bound), Euclidean, embeddings as given.
+    """Lifted structured feature embedding (Song et al. 2016, their smooth bound), Euclidean, embeddings as given.
 
     With D the Euclidean distance and P the positive pairs i < j:  1/(2|P|) sum_{(i,j) in P} max(0, J_ij)²,
     J_ij = log( sum_{k: y_k != y_i} exp(m - D_ik) + sum_{l: y_l != y_j} exp(m - D_jl) ) + D_ij.
@@ -95,7 +95,7 @@ def generalized_lifted_structure_loss(
     memory: Memory = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Generalised lifted structure (Hermans et al. 2017, eq. 9), Euclidean, embeddings as given.
+    """Generalised lifted structure (Hermans et al. 2017), Euclidean, embeddings as given.
 
     The mean over the rows with at least one positive and one negative of
     max(0, log sum_{p in P(i)} exp(D_ip) + log sum_{n: y_n != y_i} exp(m - D_in)). No such row: 0.
@@ -139,7 +139,7 @@ def tuplet_margin_loss(
     memory: Memory = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Tuplet margin loss (Yu & Tao 2019, eq. 7): each positive pair against all negatives of its anchor.
+    """Tuplet margin loss (Yu & Tao 2019): each positive pair against all negatives of its anchor.
 
     The mean over ordered positive pairs (a, p) of log(1 + sum_n exp(s (cos t_an - cos(t_ap - m)))), t the angle between
     embeddings. The paper's term for the variance within a class is not part of it. One class gives 0.

@@ -117,7 +117,7 @@ def multiclass_n_pairs_loss(
     group: Group = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Multi-class N-pair loss: one anchor and one positive of each of N classes (N-pair-mc, Sohn 2016, eq. 7).
+    """Multi-class N-pair loss: one anchor and one positive of each of N classes (N-pair-mc, Sohn 2016).
 
     mean_i log( 1 + sum_{j != i} exp(a_i·p_j - a_i·p_i) )  +  regularization · mean_i (||a_i||² + ||p_i||²) / 2,
     dot products of the embeddings as given. Identical embeddings give log N. Row i must be another class than row j.

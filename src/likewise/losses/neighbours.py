@@ -45,7 +45,7 @@ def soft_nearest_neighbor_loss(
     memory: Memory = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Soft nearest neighbour loss (Frosst, Papernot & Hinton 2019, eq. 1), squared Euclidean, embeddings as given.
+    """Soft nearest neighbour loss (Frosst, Papernot & Hinton 2019), squared Euclidean, embeddings as given.
 
     The mean over the rows that have a positive of
     -log( sum_{j != i, y_j = y_i} exp(-||x_i - x_j||²/T) / sum_{k != i} exp(-||x_i - x_k||²/T) ).
@@ -92,8 +92,8 @@ def nca_loss(
 
     With p_i the softmax share of row i's own class among its neighbours (temperature 1 in the paper):
 
-    - ``expected``: mean of 1 - p_i, the expected leave-one-out error (the paper maximises sum p_i, eq. 4)
-    - ``log``: mean of -log p_i (the paper's g(A), eq. 6; this is also the soft nearest neighbour loss)
+    - ``expected``: mean of 1 - p_i, the expected leave-one-out error (the paper maximises its f(A) = sum p_i)
+    - ``log``: mean of -log p_i (the paper's g(A); this is also the soft nearest neighbour loss)
 
     A row without positives counts as 1 in ``expected`` (its p_i is 0) and is left out of ``log``.
 

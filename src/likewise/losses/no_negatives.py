@@ -41,7 +41,7 @@ def vicreg_loss(
     covariance: float = 1.0,
     group: Group = None,
 ) -> Tensor:
-    """Variance-invariance-covariance regularisation (VICReg, Bardes et al. 2022, eq. 6), embeddings as given.
+    """Variance-invariance-covariance regularisation (VICReg, Bardes et al. 2022), embeddings as given.
 
     invariance · mean (u - v)²  +  variance · ½ sum over views of mean_d max(0, 1 - sqrt(Var_d + 1e-4))
     +  covariance · sum over views of 1/D sum_{d != e} C_de²,  Var and C with N - 1. As the authors' code: the first
@@ -81,7 +81,7 @@ def vicreg_loss(
 def barlow_twins_loss(
     view1: Tensor, view2: Tensor, *, redundancy: float = 0.005, epsilon: float = 1e-5, group: Group = None
 ) -> Tensor:
-    """Barlow Twins (Zbontar et al. 2021, eq. 1): the cross-correlation of two views should be the identity.
+    """Barlow Twins (Zbontar et al. 2021): the cross-correlation of two views should be the identity.
 
     sum_d (1 - C_dd)²  +  redundancy · sum_{d != e} C_de²,  C = corr over the batch with each dimension standardised by
     (x - mean) / sqrt(var + epsilon), var with N, as batch normalisation has it. Identical rows give D.
@@ -119,9 +119,9 @@ def _standardize(x: Tensor, rows: int, epsilon: float, group: Group) -> Tensor:
 
 
 def negative_cosine_loss(prediction: Tensor, target: Tensor, *, group: Group = None) -> Tensor:
-    """Negative cosine similarity with a target that gets no gradient (SimSiam, Chen & He 2021, eq. 1).
+    """Negative cosine similarity with a target that gets no gradient (SimSiam, Chen & He 2021).
 
-    -mean_i cos(p_i, z_i). BYOL's loss (Grill et al. 2020, eq. 2) is 2 + 2 times it. Add both directions yourself:
+    -mean_i cos(p_i, z_i). BYOL's loss (Grill et al. 2020) is 2 + 2 times it. Add both directions yourself:
     ½ L(p1, z2) + ½ L(p2, z1). Identical embeddings give -1; a row of zeros counts 0.
 
     Args:
@@ -145,7 +145,7 @@ def negative_cosine_loss(prediction: Tensor, target: Tensor, *, group: Group = N
 
 
 def sinkhorn(scores: Tensor, *, epsilon: float = 0.05, iterations: int = 3, group: Group = None) -> Tensor:
-    """Soft assignments of rows to K prototypes with equal shares (SwAV, Caron et al. 2020, eq. 3 and 5).
+    """Soft assignments of rows to K prototypes with equal shares (SwAV, Caron et al. 2020).
 
     Q = exp(scores / epsilon), scaled in turn so that each prototype gets N/K of the rows and each row sums to 1. In
     logarithms, so that no epsilon overflows. No gradient.
@@ -189,7 +189,7 @@ def swav_loss(
     iterations: int = 3,
     group: Group = None,
 ) -> Tensor:
-    """Swapped prediction between two views (SwAV, Caron et al. 2020, eq. 1 and 2).
+    """Swapped prediction between two views (SwAV, Caron et al. 2020).
 
     ½ mean_i [ -sum_k q2_ik log softmax(scores1_i/t)_k  -  sum_k q1_ik log softmax(scores2_i/t)_k ],  q =
     ``sinkhorn`` of the scores, without gradient. The paper sums the two views; this is their mean.
@@ -229,7 +229,7 @@ def dino_loss(
     teacher_temperature: float = 0.04,
     group: Group = None,
 ) -> Tensor:
-    """Cross-entropy of a student with a centred, sharpened teacher (DINO, Caron et al. 2021, eq. 1 and alg. 1).
+    """Cross-entropy of a student with a centred, sharpened teacher (DINO, Caron et al. 2021, algorithm 1).
 
     mean_i -sum_k softmax((teacher_i - center)/t_t)_k log softmax(student_i/t_s)_k,  no gradient to teacher or
     center. The center's moving average belongs to the training step. For multi-crop add the pairs of views yourself.

@@ -46,7 +46,7 @@ def _rows(
 def nt_xent_loss(
     view1: Tensor, view2: Tensor, *, temperature: float = 0.5, group: Group = None, tile_size: int | None = None
 ) -> Tensor:
-    """Normalised temperature-scaled cross-entropy between two views (SimCLR, Chen et al. 2020, eq. 1).
+    """Normalised temperature-scaled cross-entropy between two views (SimCLR, Chen et al. 2020).
 
     The mean over all 2N rows i of  -log( exp(s_ip/t) / sum_{k != i} exp(s_ik/t) ),  s = cosine similarity,
     p = the other view of the same image. Identical embeddings give exactly log(2N - 1); one pair gives 0.
@@ -77,7 +77,7 @@ def nt_xent_loss(
 def nt_xent_decomposition(
     view1: Tensor, view2: Tensor, *, temperature: float = 0.5, group: Group = None, tile_size: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """NT-Xent's exact split (Chen, Luo & Li 2021, eq. 2): temperature * nt_xent_loss == alignment + distribution.
+    """NT-Xent's exact split (Chen, Luo & Li 2021): temperature * nt_xent_loss == alignment + distribution.
 
     alignment = -mean_i s_ip,  distribution = t · mean_i log sum_{k != i} exp(s_ik/t),  s = cosine similarity.
 
@@ -111,10 +111,10 @@ def decoupled_contrastive_loss(
     group: Group = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Decoupled contrastive loss: NT-Xent without the positive in the denominator (DCL, Yeh et al. 2022, eq. 6).
+    """Decoupled contrastive loss: NT-Xent without the positive in the denominator (DCL, Yeh et al. 2022).
 
     The mean over all 2N rows of  -w_i s_ip/t + log sum_{k not i, p} exp(s_ik/t),  s = cosine similarity. DCL has w = 1;
-    with ``sigma`` it is DCLW (eq. 7): w_i = 2 - exp(s_ip/sigma) / mean_j exp(s_jp/sigma), gradients through w too.
+    with ``sigma`` it is DCLW: w_i = 2 - exp(s_ip/sigma) / mean_j exp(s_jp/sigma), gradients through w too.
     Identical embeddings give log(2N - 2). May be negative.
 
     Args:

@@ -25,6 +25,7 @@ from likewise.losses._gather import Group, combine, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
 from likewise.losses._rules import pair_sum
+from likewise.losses._tuples import Pairs, Tuples, check_pairs, measure_pairs
 
 
 @opaque
@@ -35,6 +36,7 @@ def contrastive_loss(
     margin: float = 1.0,
     form: str = "squared",
     reduction: str = "sum",
+    tuples: Tuples = None,
     group: Group = None,
     memory: Memory = None,
     tile_size: int | None = None,
@@ -44,7 +46,7 @@ def contrastive_loss(
     With D the Euclidean distance of the pair and m the margin:
 
     - ``squared``: same class D², different classes max(0, m - D²)
-    - ``hadsell``: same class ½ D², different classes ½ max(0, m - D)²  (Hadsell, Chopra & LeCun 2006, eq. 4)
+    - ``hadsell``: same class ½ D², different classes ½ max(0, m - D)²  (Hadsell, Chopra & LeCun 2006)
 
     One row has no pair: the loss is 0. Identical embeddings give m (squared) or ½ m² (hadsell) per different pair; at
     D = 0 the gradient of a different pair is taken as 0. D² of different classes is |x|² + |y|² - 2 x·y about the
@@ -56,6 +58,8 @@ def contrastive_loss(
         margin: > 0; a squared distance for ``squared``, a distance for ``hadsell``.
         form: ``squared`` or ``hadsell``.
         reduction: ``sum`` over the pairs, or ``mean``: divided by their number.
+        tuples: pairs (or triplets) from a miner instead of all pairs; each counts once as given, so that (i, j) and
+            (j, i) are two.
         group: process group whose ranks hold the rest of the batch; None: this process alone.
         memory: ((M, D), (M,)) embeddings and labels without gradient: each row is also paired with each of them.
         tile_size: side of a tile; None: chosen by size.
@@ -64,7 +68,8 @@ def contrastive_loss(
         The loss, a scalar >= 0.
 
     Raises:
-        LossInputError: shapes or dtypes do not fit, a value is not finite, margin <= 0, an unknown word.
+        LossInputError: shapes or dtypes do not fit, a value is not finite, margin <= 0, an unknown word, tuples
+            outside of the batch.
 
     Example:
         >>> import torch
@@ -75,6 +80,9 @@ def contrastive_loss(
     check_choice("form", form, ("squared", "hadsell"))
     check_choice("reduction", reduction, ("sum", "mean"))
     check_positive("margin", margin)
+    if tuples is not None:
+        batch = LabelledBatch(embeddings, labels, normalize=False, group=group, memory=memory)
+        return _given(batch, check_pairs(tuples, batch), form, margin, reduction)
     batch = LabelledBatch(embeddings, labels, normalize=False, group=group, tile_size=tile_size)
     x, count = batch.rows, len(batch.all_columns)
     # distances do not notice a shift, and around the mean fewer digits are lost
@@ -96,6 +104,19 @@ def contrastive_loss(
         pairs += count * len(other)
     total = combine(total if form == "squared" else 0.5 * total, group) + combine(push, group)
     return total / max(pairs, 1) if reduction == "mean" else total
+
+
+def _given(batch: LabelledBatch, pairs: Pairs, form: str, margin: float, reduction: str) -> Tensor:
+    pull = measure_pairs(batch, pairs.anchors, pairs.positives, "squared")
+    if form == "squared":
+        push = torch.relu(margin - measure_pairs(batch, pairs.negative_anchors, pairs.negatives, "squared"))
+    else:
+        distance = measure_pairs(batch, pairs.negative_anchors, pairs.negatives, "euclidean")
+        pull, push = 0.5 * pull, 0.5 * torch.relu(margin - distance).pow(2)
+    total = combine(pull.sum() + push.sum(), batch.group)
+    if reduction == "sum":
+        return total
+    return total / combine(pull.new_tensor(float(len(pull) + len(push))), batch.group).clamp_min(1)
 
 
 def _same(squared: Tensor) -> Tensor:
@@ -141,7 +162,7 @@ def siamese_loss(
     """Contrastive loss on given pairs: same D², different max(0, m - D)², embeddings as given.
 
     With D the Euclidean distance of row i of ``first`` and row i of ``second``; ``half=True`` multiplies both by ½,
-    which is eq. 4 of Hadsell, Chopra & LeCun 2006. At D = 0 the gradient of a different pair is taken as 0.
+    which is the loss of Hadsell, Chopra & LeCun 2006. At D = 0 the gradient of a different pair is taken as 0.
 
     Args:
         first, second: (N, D) float; row i of both is pair i.

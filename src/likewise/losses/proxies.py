@@ -19,7 +19,7 @@ from likewise.losses._proxies import ProxyModule, check_proxies, cosines, mean_c
 def proxy_nca_loss(
     embeddings: Tensor, labels: Tensor, proxies: Tensor, *, temperature: float = 1.0, group: Group = None
 ) -> Tensor:
-    """Proxy-NCA (Movshovitz-Attias et al. 2017, eq. 4): the own proxy is not in the denominator.
+    """Proxy-NCA (Movshovitz-Attias et al. 2017): the own proxy is not in the denominator.
 
     mean_i -log( exp(-||x_i - p_y||²/T) / sum_{c != y} exp(-||x_i - p_c||²/T) ),  all at length 1, T = 1 in the
     paper. May be negative. Identical vectors everywhere give log(C - 1).
@@ -60,7 +60,7 @@ def proxy_nca_loss(
 def proxy_nca_pp_loss(
     embeddings: Tensor, labels: Tensor, proxies: Tensor, *, temperature: float = 1 / 9, group: Group = None
 ) -> Tensor:
-    """ProxyNCA++ (Teh et al. 2020, eq. 5-7): the own proxy in the denominator, and a low temperature.
+    """ProxyNCA++ (Teh et al. 2020): the own proxy in the denominator, and a low temperature.
 
     mean_i -log( exp(-||x_i - p_y||²/T) / sum_c exp(-||x_i - p_c||²/T) ),  all at length 1. Identical vectors give
     log C.
@@ -94,7 +94,7 @@ def proxy_anchor_loss(
     alpha: float = 32.0,
     group: Group = None,
 ) -> Tensor:
-    """Proxy-Anchor (Kim et al. 2020, eq. 4): each proxy against the whole batch.
+    """Proxy-Anchor (Kim et al. 2020): each proxy against the whole batch.
 
     1/|P+| sum_{p in P+} log(1 + sum_{x of p} exp(-alpha (s - m))) + 1/C sum_p log(1 + sum_{x not of p} exp(alpha (s
     + m))), s = cosine, P+ the proxies with a row in the batch.
@@ -151,7 +151,7 @@ def soft_triple_loss(
     regularization: float = 0.2,
     group: Group = None,
 ) -> Tensor:
-    """SoftTriple (Qian et al. 2019, eq. 7-9): K centres per class, softly chosen, and few of them kept apart.
+    """SoftTriple (Qian et al. 2019): K centres per class, softly chosen, and few of them kept apart.
 
     Cross-entropy of scale (S_c - margin [c = y]),  S_c = sum_k softmax_k(cos_ck/gamma) cos_ck,  plus
     regularization / (C K (K-1)) · sum over classes and pairs of centres k < l of ||w_k - w_l||, lengths 1.

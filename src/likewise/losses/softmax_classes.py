@@ -23,7 +23,7 @@ from likewise.losses._proxies import ProxyModule, check_proxies, cosines, mean_c
 def normalized_softmax_loss(
     embeddings: Tensor, labels: Tensor, proxies: Tensor, *, temperature: float = 0.05, group: Group = None
 ) -> Tensor:
-    """Normalised softmax (Wang et al. 2017, NormFace, eq. 6; Zhai & Wu 2019): cross-entropy of cosines / temperature.
+    """Normalised softmax (Wang et al. 2017, NormFace; Zhai & Wu 2019): cross-entropy of cosines / temperature.
 
     mean_i -log( exp(cos t_iy/T) / sum_c exp(cos t_ic/T) ). Identical vectors everywhere give log C.
 
@@ -59,7 +59,7 @@ def cosface_loss(
     scale: float = 64.0,
     group: Group = None,
 ) -> Tensor:
-    """CosFace, also AM-softmax (Wang et al. 2018, eq. 4): cross-entropy of s (cos t_c - m [c = y]).
+    """CosFace, also AM-softmax (Wang et al. 2018): cross-entropy of s (cos t_c - m [c = y]).
 
     Args:
         embeddings: (N, D) float. Need not be normalised.
@@ -98,7 +98,7 @@ def arcface_loss(
     scale: float = 64.0,
     group: Group = None,
 ) -> Tensor:
-    """ArcFace (Deng et al. 2019, eq. 3): cross-entropy of s cos(t_y + m) for the own class and s cos t_c for the
+    """ArcFace (Deng et al. 2019): cross-entropy of s cos(t_y + m) for the own class and s cos t_c for the
     others.
 
     Where t_y + m exceeds pi, cos would rise again; as in the authors' code the own logit is then
@@ -157,7 +157,7 @@ def subcenter_arcface_loss(
     scale: float = 64.0,
     group: Group = None,
 ) -> Tensor:
-    """Sub-centre ArcFace (Deng et al. 2020, eq. 3): each class has K vectors and counts with the nearest of them.
+    """Sub-centre ArcFace (Deng et al. 2020): each class has K vectors and counts with the nearest of them.
 
     Args:
         embeddings: (N, D) float. Need not be normalised.
@@ -188,7 +188,7 @@ def subcenter_arcface_loss(
 def sphereface_loss(
     embeddings: Tensor, labels: Tensor, proxies: Tensor, *, margin: int = 4, group: Group = None
 ) -> Tensor:
-    """SphereFace, A-softmax (Liu et al. 2017, eq. 7): the own angle times m, made to fall on all of 0 … pi.
+    """SphereFace, A-softmax (Liu et al. 2017): the own angle times m, made to fall on all of 0 … pi.
 
     Logits ||x|| cos t_c, and for the own class ||x|| psi(t_y), psi(t) = (-1)^k cos(m t) - 2k for t in [k pi/m,
     (k+1) pi/m]. Class vectors at length 1, embeddings at their own length; without the annealing of the authors'

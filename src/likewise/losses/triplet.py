@@ -18,6 +18,7 @@ from likewise.losses._gather import Group, combine
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
 from likewise.losses._strips import euclidean, squared_distances, strip_sum
+from likewise.losses._tuples import Triplets, Tuples, check_triplets, measure_pairs
 
 _DISTANCES = ("euclidean", "squared", "cosine")
 
@@ -30,15 +31,16 @@ def triplet_loss(
     margin: float = 0.2,
     mining: str = "all",
     distance: str = "euclidean",
+    tuples: Tuples = None,
     group: Group = None,
     memory: Memory = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Triplet loss max(0, d_ap - d_an + m) over a labelled batch (Schroff et al. 2015, eq. 2), by mining:
+    """Triplet loss max(0, d_ap - d_an + m) over a labelled batch (Schroff et al. 2015), by mining:
 
     - ``all``: the mean over every triplet (anchor, positive, negative), those at 0 included ("batch all", Hermans et
-      al. 2017, eq. 6)
-    - ``hard``: the mean over anchors of their farthest positive and nearest negative ("batch hard", eq. 5)
+      al. 2017)
+    - ``hard``: the mean over anchors of their farthest positive and nearest negative ("batch hard", Hermans et al. 2017)
     - ``semihard``: the mean over all (anchor, positive) pairs with the nearest negative that is farther than the
       positive; where there is none, the farthest negative (Schroff et al., as TensorFlow has it)
 
@@ -51,6 +53,7 @@ def triplet_loss(
         margin: >= 0, in units of d.
         mining: ``all``, ``hard`` or ``semihard``.
         distance: ``euclidean``, ``squared`` or ``cosine``.
+        tuples: triplets from a miner (``find_miner``), used instead of ``mining``; the mean is over them. None of them: 0.
         group: process group whose ranks hold the rest of the batch; None: this process alone.
         memory: ((M, D), (M,)) embeddings and labels that may be positives and negatives too, without gradient.
         tile_size: side of a tile (``hard``) or rows of a strip; None: chosen by size.
@@ -60,7 +63,7 @@ def triplet_loss(
 
     Raises:
         LossInputError: shapes or dtypes do not fit, a value is not finite, margin < 0, an unknown word, no positive
-        pair.
+            pair in the labels, tuples outside of the batch.
 
     Example:
         >>> import torch
@@ -75,11 +78,21 @@ def triplet_loss(
     batch = LabelledBatch(
         embeddings, labels, normalize=distance == "cosine", group=group, memory=memory, tile_size=tile_size
     )
+    if tuples is not None:
+        return _given(batch, margin, distance, check_triplets(tuples, batch))
     positives, negatives = batch.counts()
     batch.require_positives(positives)
     if mining == "hard":
         return _hard(batch, margin, distance, (positives > 0) & (negatives > 0))
     return _sorted(batch, margin, distance, mining, tile_size)
+
+
+def _given(batch: LabelledBatch, margin: float, distance: str, tuples: Triplets) -> Tensor:
+    metric = "dot" if distance == "cosine" else distance
+    near = measure_pairs(batch, tuples.anchors, tuples.positives, metric)
+    far = measure_pairs(batch, tuples.anchors, tuples.negatives, metric)
+    gap = far - near if metric == "dot" else near - far
+    return batch.mean(torch.relu(gap + margin))
 
 
 def _hard(batch: LabelledBatch, margin: float, distance: str, use: Tensor) -> Tensor:

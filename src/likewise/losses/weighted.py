@@ -16,6 +16,7 @@ from likewise.losses._gather import Group
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
 from likewise.losses._rules import softplus
+from likewise.losses._tuples import Tuples, check_pairs, logsumexp_by_row, measure_pairs
 
 
 @opaque
@@ -26,21 +27,25 @@ def multi_similarity_loss(
     alpha: float = 2.0,
     beta: float = 50.0,
     base: float = 0.5,
+    tuples: Tuples = None,
     group: Group = None,
     memory: Memory = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Multi-similarity loss over all pairs (Wang et al. 2019, eq. 15, without the mining step of eq. 6 and 7).
+    """Multi-similarity loss over all pairs (Wang et al. 2019), of all pairs or of mined ones.
 
     The mean over all rows i of  1/alpha log(1 + sum_{p in P(i)} exp(-alpha (s_ip - base)))
     + 1/beta log(1 + sum_{n: y_n != y_i} exp(beta (s_in - base))),  s = cosine similarity. A row without positives has
-    only the second term, a batch of one class only the first.
+    only the second term, a batch of one class only the first. The paper mines first: that is
+    ``tuples=find_miner("multi_similarity")(embeddings, labels)``; the sums are then over these pairs, the mean stays
+    over all rows.
 
     Args:
         embeddings: (N, D) float. Need not be normalised.
         labels: (N,) integer class numbers.
         alpha, beta: > 0, sharpness of the positive and the negative term.
         base: the similarity at which a pair weighs as much as the 1.
+        tuples: pairs (or triplets) from a miner, instead of all pairs.
         group: process group whose ranks hold the rest of the batch; None: this process alone.
         memory: ((M, D), (M,)) embeddings and labels that are further columns, without gradient.
         tile_size: side of a tile; None: chosen by size.
@@ -49,7 +54,8 @@ def multi_similarity_loss(
         The loss, a scalar >= 0.
 
     Raises:
-        LossInputError: shapes or dtypes do not fit, a value is not finite, alpha or beta <= 0.
+        LossInputError: shapes or dtypes do not fit, a value is not finite, alpha or beta <= 0, tuples outside of
+            the batch.
 
     Example:
         >>> import torch
@@ -60,8 +66,15 @@ def multi_similarity_loss(
     check_positive("alpha", alpha)
     check_positive("beta", beta)
     batch = LabelledBatch(embeddings, labels, normalize=True, group=group, memory=memory, tile_size=tile_size)
-    pull = batch.logsumexp("positive", scale=-alpha, bound=alpha) + alpha * base
-    push = batch.logsumexp("negative", scale=beta, bound=beta) - beta * base
+    if tuples is None:
+        pull = batch.logsumexp("positive", scale=-alpha, bound=alpha) + alpha * base
+        push = batch.logsumexp("negative", scale=beta, bound=beta) - beta * base
+    else:
+        pairs = check_pairs(tuples, batch)
+        near = measure_pairs(batch, pairs.anchors, pairs.positives, "dot")
+        far = measure_pairs(batch, pairs.negative_anchors, pairs.negatives, "dot")
+        pull = logsumexp_by_row(alpha * (base - near), pairs.anchors, len(batch.rows))
+        push = logsumexp_by_row(beta * (far - base), pairs.negative_anchors, len(batch.rows))
     return batch.mean(softplus(pull) / alpha + softplus(push) / beta)
 
 
@@ -76,7 +89,7 @@ def circle_loss(
     memory: Memory = None,
     tile_size: int | None = None,
 ) -> Tensor:
-    """Circle loss with pair labels (Sun et al. 2020, eq. 6), the weights without gradient, as in the paper.
+    """Circle loss with pair labels (Sun et al. 2020), the weights without gradient, as in the paper.
 
     The mean over the rows with at least one positive and one negative of
     log(1 + sum_n exp(gamma a_n (s_n - m)) · sum_p exp(-gamma a_p (s_p - (1 - m)))),  s = cosine similarity,

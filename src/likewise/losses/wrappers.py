@@ -98,7 +98,7 @@ class CrossBatchMemory(nn.Module):
 
 
 class MatryoshkaLoss(nn.Module):
-    """A loss on the first d dimensions of its embeddings, summed over several d (Kusupati et al. 2022, eq. 1).
+    """A loss on the first d dimensions of its embeddings, summed over several d (Kusupati et al. 2022).
 
     sum_d w_d L(embeddings[:, :d]): each prefix of the embedding is then an embedding by itself. Every float matrix
     among the arguments is cut, labels stay as they are.
