@@ -44,7 +44,7 @@ def _work(rank: int, place: str, pipe: Connection) -> None:
     import mined_cases
     import rank_steps
 
-    cases = {"CASES": loss_cases.CASES, "MINED": mined_cases.MINED, "LEARNED": mined_cases.LEARNED}
+    cases = {"CASES": loss_cases.CASES} | {name: getattr(mined_cases, name) for name in ("MINED", "LEARNED", "DRAWN")}
     pipe.send("ready")
     while (task := pipe.recv()) is not None:
         try:

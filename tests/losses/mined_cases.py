@@ -9,8 +9,10 @@ from typing import Any
 import naive_miners
 import naive_ranks
 import numpy as np
+import torch
 from loss_cases import Case
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from likewise import losses
 
@@ -56,6 +58,17 @@ def _learned_margin(x: Tensor, y: Tensor, p: Tensor, **more: Any) -> Tensor:
 def _naive_learned_margin(x: np.ndarray, y: np.ndarray, p: np.ndarray) -> float:
     return naive_ranks.margin_based(x, y, beta=2 + 0.1 * p.sum(axis=1), regularization=0.2)
 
+
+def _drawn(x: Tensor, y: Tensor, **more: Any) -> Tensor:
+    generator = torch.Generator().manual_seed(7)
+    loss = losses.MinedLoss(
+        losses.MarginLoss(), "distance_weighted", generator=generator, group=more.pop("group", None)
+    )
+    return loss(normalize(x, dim=1), y, **more)
+
+
+# what is drawn has no loop to be compared with, but ranks must draw it as one process does
+DRAWN = [Case(_drawn, naive_ranks.margin_based, "labels")]
 
 # beta per class from a tensor that every rank has, which is what a learned parameter is
 LEARNED = [Case(_learned_margin, _naive_learned_margin, "proxies", whole=(2,))]

@@ -8,7 +8,7 @@ import naive_miners
 import pytest
 import torch
 from loss_cases import Case
-from mined_cases import MINED
+from mined_cases import DRAWN, MINED
 from test_contract import share, value_and_grads
 from test_exact import Largest
 from torch import Tensor
@@ -130,6 +130,20 @@ def test_draws_are_the_same_on_any_number_of_strips_and_with_nobody_in_reach() -
     assert [t.tolist() for t in far] == [[0, 1], [1, 0], [2, 2]]
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_draw_what_one_process_draws(ranks: int, gloo) -> None:  # type: ignore[no-untyped-def]
+    from gloo_pool import embed, make_weights
+
+    tensors = DRAWN[0].inputs(11, seed=4)
+    weights = make_weights(tensors)
+    whole = DRAWN[0](*embed(tensors, weights))
+    whole.backward()
+    parts = [[share(t, r, ranks, whole=False) for t in tensors] for r in range(ranks)]
+    for value, grads in gloo.run(cases="DRAWN", case=0, tensors=parts, options={}, ranks=ranks, sharded=None):
+        assert value == pytest.approx(float(whole.detach()), rel=1e-9)
+        torch.testing.assert_close(grads[0], weights[0].grad, rtol=1e-6, atol=1e-10)
+
+
 @miners
 def test_bad_days(miner: losses.Miner) -> None:
     one_class = miner(torch.randn(5, 3), torch.zeros(5, dtype=torch.int64))
@@ -143,6 +157,8 @@ def test_bad_days(miner: losses.Miner) -> None:
             assert not bool((a == b).any())
     with pytest.raises(LossInputError, match="row 1"):
         miner(torch.tensor([[0.0], [torch.nan]]), torch.tensor([0, 0]))
+    with pytest.raises(LossInputError, match="embeddings is a list"):
+        miner([[0.0]], torch.tensor([0]))
     with pytest.raises(LossInputError, match="labels is missing"):
         miner(torch.randn(3, 2), None)
     x = torch.randn(4, 2, requires_grad=True)

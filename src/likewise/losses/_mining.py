@@ -1,4 +1,4 @@
-"""What every miner does: the squared distances of B rows to all columns, 2^19 numbers at a time, without gradient."""
+"""What miners do that need all distances of a row at once: B rows × M columns, 2^19 numbers at a time, no gradient."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ class Strip:
     self_: Tensor  # (B, M) bool: the row itself
 
 
+def without_gradient(x: Tensor) -> Tensor:
+    """The same values; what is no tensor is left for the checks of the batch to name."""
+    return x.detach() if isinstance(x, Tensor) else x
+
+
 class Search:
     """Rows against sorted columns, strip by strip, without gradient.
 
@@ -36,7 +41,7 @@ class Search:
 
     def __init__(self, embeddings: Tensor, labels: Tensor, *, unit: bool, group: Group, memory: Memory) -> None:
         self.unit = unit
-        self.batch = LabelledBatch(embeddings.detach(), labels, normalize=unit, group=group, memory=memory)
+        self.batch = LabelledBatch(without_gradient(embeddings), labels, normalize=unit, group=group, memory=memory)
         layout = self.batch.layout
         self.labels = layout.col_labels
         place = torch.arange(len(self.labels), device=self.labels.device)

@@ -49,7 +49,8 @@ def multi_similarity_pairs(
     """
     check_not_negative("epsilon", epsilon)
     search = Search(embeddings, labels, unit=True, group=group, memory=memory)
-    pull, push = [], []
+    pull: list[tuple[Tensor, Tensor]] = []
+    push: list[tuple[Tensor, Tensor]] = []
     for strip in search.strips(tile_size):
         similarity = 1 - strip.squared / 2
         positive = strip.same & ~strip.self_

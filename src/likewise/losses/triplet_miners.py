@@ -1,6 +1,6 @@
 """Miners that choose triplets: all, hard, semi-hard, easy positive, distance weighted.
 
-Each takes (embeddings, labels), looks at them without gradient, strip by strip, and returns the indices that a triplet
+Each takes (embeddings, labels), looks at them without gradient, by tiles or strips, and returns the indices that a triplet
 loss takes as ``tuples=``. All ranks together find what one process would (``group=``). How many there are is read from
 the device once per strip. Where a loss can choose by itself it is faster: ``triplet_loss(mining=...)`` makes no triplets.
 """
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LossInputError
-from likewise.losses._batch import Memory
+from likewise.losses._batch import LabelledBatch, Memory
 from likewise.losses._checks import check_choice, check_positive
+from likewise.losses._extremes import farthest_positives, nearest_negatives
 from likewise.losses._gather import Group
-from likewise.losses._mining import Search
+from likewise.losses._mining import Search, without_gradient
 from likewise.losses._opaque import opaque
 from likewise.losses._tuples import Triplets
 
@@ -90,7 +91,7 @@ def hard_triplets(
         distance: ``euclidean`` and ``squared`` (the same order) of the embeddings as given, or ``cosine``.
         group: process group whose ranks hold the rest of the batch; None: this process alone.
         memory: ((M, D), (M,)) embeddings and labels that may be positives and negatives too.
-        tile_size: rows of a strip; None: chosen by size.
+        tile_size: side of a tile; None: chosen by size.
 
     Returns:
         At most one triplet per row: rows without a positive or without a negative have none.
@@ -105,14 +106,17 @@ def hard_triplets(
         [[0, 1, 2], [2, 2, 0], [3, 3, 3]]
     """
     check_choice("distance", distance, _DISTANCES)
-    search = Search(embeddings, labels, unit=distance == "cosine", group=group, memory=memory)
-    found = []
-    for strip in search.strips(tile_size):
-        pull, far = strip.squared.masked_fill(~strip.same | strip.self_, -torch.inf).max(dim=1)
-        push, near = strip.squared.masked_fill(strip.same, torch.inf).min(dim=1)
-        use = torch.isfinite(pull) & torch.isfinite(push)
-        found.append((strip.rows[use], far[use], near[use]))
-    return search.triplets(found)
+    batch = LabelledBatch(
+        without_gradient(embeddings),
+        labels,
+        normalize=distance == "cosine",
+        group=group,
+        memory=memory,
+        tile_size=tile_size,
+    )
+    positives, negatives = batch.counts()
+    anchors = ((positives > 0) & (negatives > 0)).nonzero().squeeze(1)
+    return Triplets(anchors, farthest_positives(batch)[anchors], nearest_negatives(batch)[anchors])
 
 
 @opaque
@@ -135,7 +139,8 @@ def easy_positive_triplets(
         embeddings: (N, D) float.
         labels: (N,) integer class numbers.
         negatives: ``semihard`` or ``hard``.
-        distance, group, memory, tile_size: as for ``hard_triplets``; the paper's embeddings have length 1 (``cosine``).
+        distance, group, memory: as for ``hard_triplets``; the paper's embeddings have length 1 (``cosine``).
+        tile_size: rows of a strip; None: chosen by size.
 
     Returns:
         At most one triplet per row.
@@ -181,7 +186,8 @@ def semihard_triplets(
     Args:
         embeddings: (N, D) float.
         labels: (N,) integer class numbers.
-        distance, group, memory, tile_size: as for ``hard_triplets``.
+        distance, group, memory: as for ``hard_triplets``.
+        tile_size: rows of a strip; None: chosen by size.
 
     Returns:
         One triplet per (anchor, positive) pair, by anchor.
@@ -243,7 +249,8 @@ def distance_weighted_triplets(
         reach: > 0, a distance; 2 draws from all.
         generator: where the draws come from; None: torch's default one. With ``group``, a generator in the same state
             on every rank gives what one process draws.
-        group, memory, tile_size: as for ``hard_triplets``.
+        group, memory: as for ``hard_triplets``.
+        tile_size: rows of a strip; None: chosen by size.
 
     Returns:
         One triplet per (anchor, positive) pair with a negative, by anchor.
