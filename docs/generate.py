@@ -2,7 +2,7 @@
 
 ``{{ command-line }}`` becomes the help of every verb, ``{{ recipes }}`` the table of shipped recipes,
 ``{{ settings }}`` the settings of a recipe with their defaults, ``{{ losses }}`` the table of losses,
-``{{ label-losses }}`` and ``{{ samplers }}`` what the objective ``metric`` takes.
+``{{ label-losses }}``, ``{{ miners }}`` and ``{{ samplers }}`` what the objective ``metric`` takes.
 """
 
 from __future__ import annotations
@@ -78,6 +78,19 @@ def _label_losses() -> str:
     return "\n".join(rows)
 
 
+def _miners() -> str:
+    from likewise.losses import MINERS
+    from likewise.objectives import MinerChoice, label_losses
+
+    rows = ["| `objective.miner` | gives | for the losses | options | source |", "| --- | --- | --- | --- | --- |"]
+    for miner in MINERS:
+        fitting = [f"`{name}`" for name, row in sorted(label_losses().items()) if row.tuples in ("pairs", miner.gives)]
+        options = MinerChoice(name=miner.name).model_dump(exclude={"name"})
+        shown = ", ".join(f"{key} {value}" for key, value in options.items())
+        rows.append(f"| `{miner.name}` | {miner.gives} | {', '.join(fitting)} | {shown} | {miner.source} |")
+    return "\n".join(rows)
+
+
 def _samplers() -> str:
     from likewise.objectives import SamplerOptions
 
@@ -96,6 +109,7 @@ GENERATED = {
     "command-line": _command_line,
     "label-losses": _label_losses,
     "losses": _losses,
+    "miners": _miners,
     "recipes": _recipes,
     "samplers": _samplers,
     "settings": _settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,23 @@ def test_a_search_chooses_the_best_on_validation_and_starts_with_the_recipe(tryi
         assert 0.5 <= recipe.objective.margin <= 10  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 7])
+def test_the_first_trials_are_spread_evenly_over_the_space(trying: Any, tmp_path: Path) -> None:
+    tryer = trying(best_at(1e-3))
+    search(SIAMESE, "all", tmp_path, 8)
+    rates = sorted(math.log(recipe.training.learning_rate / 2e-4, 25) for recipe in tryer.tried[1:])
+    gaps = [later - earlier for earlier, later in pairwise([0.0, *rates, 1.0])]
+    assert max(gaps) < 0.25
+    margins = sorted(recipe.objective.margin for recipe in tryer.tried[1:])
+    assert margins[0] < 0.75
+    assert margins[-1] > 5
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 10])
 def test_a_killed_search_computes_no_trial_twice_and_chooses_the_same(
     stop_at: int, trying: Any, tmp_path: Path
 ) -> None:
     whole_tryer = trying(best_at(1e-3))
-    whole = search(SIAMESE, "all", tmp_path / "whole", 8)
+    whole = search(SIAMESE, "all", tmp_path / "whole", 12)
 
     class Killed(BaseException):
         pass
@@ -105,12 +117,12 @@ def test_a_killed_search_computes_no_trial_twice_and_chooses_the_same(
 
     tryer = trying(killed)
     with pytest.raises(Killed):
-        search(SIAMESE, "all", tmp_path / "cut", 8)
+        search(SIAMESE, "all", tmp_path / "cut", 12)
     again = trying(best_at(1e-3))
-    assert search(SIAMESE, "all", tmp_path / "cut", 8) == whole
+    assert search(SIAMESE, "all", tmp_path / "cut", 12) == whole
     assert [*tryer.tried[:-1], *again.tried] == whole_tryer.tried
     last = trying(best_at(1e-3))
-    assert search(SIAMESE, "all", tmp_path / "cut", 8) == whole
+    assert search(SIAMESE, "all", tmp_path / "cut", 12) == whole
     assert last.tried == []
 
 

@@ -133,3 +133,62 @@ def test_a_batch_without_a_positive_pair_is_the_losses_own_error() -> None:
     [batch] = objective.epoch(labels, 4, torch.Generator().manual_seed(0))
     with pytest.raises(LossInputError, match=r"no positive pair.*P × K"):
         objective(images[batch.indices], batch)
+
+
+FITTING = [
+    (loss, miner.name)
+    for loss, row in label_losses().items()
+    for miner in losses.MINERS
+    if row.tuples == "pairs" or (row.tuples and row.tuples == miner.gives)
+]
+
+
+@pytest.mark.parametrize(("loss", "miner"), FITTING)
+def test_a_loss_that_takes_tuples_trains_on_what_a_miner_finds(loss: str, miner: str) -> None:
+    objective = build(
+        loss={"name": loss} | ({"form": "triplet", "alpha": 5.0} if loss == "angular" else {}), miner=miner
+    )
+    _, labels = toy(20)
+    images = torch.randint(0, 256, (20, 1, 8, 8), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
+    [batch] = objective.epoch(labels, 20, torch.Generator().manual_seed(0))
+    value = objective(images[batch.indices], batch)
+    value.backward()
+    assert value > 0
+    assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in objective.parameters())
+
+
+def test_the_miners_options_count() -> None:
+    objective = build(loss={"name": "triplet", "margin": 0.3}, miner={"name": "hard", "distance": "euclidean"}).eval()
+    images, labels = toy(20)
+    [batch] = objective.epoch(labels, 20, torch.Generator().manual_seed(0))
+    expected = losses.triplet_loss(objective.model(images[batch.indices]), batch.labels, margin=0.3, mining="hard")
+    assert objective(images[batch.indices], batch).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_miner_that_draws_takes_the_steps_own_generator() -> None:
+    objective = build(loss={"name": "margin", "margin": 0.2}, miner="distance_weighted").eval()
+    images, labels = toy(40)
+    [batch] = objective.epoch(labels, 40, torch.Generator().manual_seed(0))
+
+    def value(seed: int) -> float:
+        draws = torch.Generator().manual_seed(seed)
+        return float(objective(images[batch.indices], batch._replace(draws=draws)).detach())
+
+    assert value(1) == value(1)
+    assert value(1) != value(2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "supcon", "miner": "hard"}, r"supcon takes no triplets.*triplet.*miner=null"),
+        ({"loss": "triplet", "miner": "multi_similarity"}, r"triplet takes no pairs.*contrastive"),
+        ({"loss": "triplet", "miner": "hadr"}, r"'hadr' is no miner.*semihard.*Did you mean 'hard'"),
+        ({"loss": "triplet", "miner": {"name": "hard", "margin": 1}}, r"unknown option 'margin'.*distance"),
+        ({"loss": "triplet", "miner": {"name": "hard", "distance": "far"}}, r"'far'.*euclidean"),
+        ({"loss": "pml:TripletMarginLoss", "miner": "hard"}, r"takes no triplets"),
+    ],
+)
+def test_a_miner_that_does_not_fit_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MetricOptions(**options)

@@ -2,9 +2,9 @@
 
 A trial trains the recipe with other values of what its search space names (the learning rate, and the margin, temperature …
 that the loss declares beside its equation) and is judged by 1-NN accuracy on validation; test is never embedded. The
-first trial is the recipe as it is, so a search never ends below it on validation. Then come values drawn at random and,
-once ``AT_RANDOM`` trials are done, by Optuna's tree-structured Parzen estimator. All trials have one seed, which no reported
-run has.
+first trial is the recipe as it is, so a search never ends below it on validation. The next ones, ``SPREAD`` in all, are spread
+evenly over the space; those after them are drawn by Optuna's tree-structured Parzen estimator. All trials have one seed, which
+no reported run has.
 
 Finished trials stand in ``search/trials.sqlite3``, and each has a folder beside it. What is drawn next depends on them
 alone, so a finished trial is never computed again, one that was stopped goes on, and a search that was killed ends with the
@@ -34,7 +34,7 @@ logger = logging.getLogger("likewise")
 
 SEARCH_SEED = 1000
 METRIC = "val_knn1_accuracy"
-AT_RANDOM = 5
+SPREAD = 8
 LEARNING_RATE = "training.learning_rate"
 #: The learning rate is looked for within this factor of the recipe's own, to both sides.
 WITHIN = 5.0
@@ -108,17 +108,40 @@ def _open_study(recipe: Recipe, size: str, space: Mapping[str, Range], file: Pat
 
 
 def _draw(study: optuna.Study, recipe: Recipe, space: Mapping[str, Range]) -> dict[str, float]:
-    """The values of the next trial: the recipe's own at first, then three significant digits are enough."""
+    """The values of the next trial: the recipe's own at first, then with three significant digits."""
     import optuna
 
-    own = _own(recipe, space)
-    if not study.trials:
-        return own
-    sampler = optuna.samplers.TPESampler(n_startup_trials=AT_RANDOM, seed=len(study.trials))
-    drawn = optuna.create_study(direction="maximize", sampler=sampler)
-    drawn.add_trials(study.trials)
-    values: dict[str, float] = drawn.ask(_distributions(space)).params
+    done = study.trials
+    if not done:
+        return _own(recipe, space)
+    if len(done) < SPREAD:
+        values = {
+            key: _at(found, share)
+            for (key, found), share in zip(space.items(), _spread(len(done), len(space)), strict=True)
+        }
+    else:
+        drawn = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=len(done)))
+        drawn.add_trials(done)
+        values = drawn.ask(_distributions(space)).params
     return {key: min(max(float(f"{values[key]:.3g}"), found.low), found.high) for key, found in space.items()}
+
+
+def _spread(number: int, dimensions: int) -> list[float]:
+    """Point ``number`` of a sequence whose every beginning fills the unit cube evenly (Roberts 2018, R_d).
+
+    Coordinate i is the fractional part of ½ + number / g^i, g the root of x^(d+1) = x + 1.
+    """
+    g = 2.0
+    for _ in range(50):
+        g = (1 + g) ** (1 / (dimensions + 1))
+    return [(0.5 + number / g ** (i + 1)) % 1 for i in range(dimensions)]
+
+
+def _at(found: Range, share: float) -> float:
+    """The value at a share of the way from the lowest to the highest."""
+    if found.log:
+        return float(found.low * (found.high / found.low) ** share)
+    return found.low + (found.high - found.low) * share
 
 
 def _outcome(recipe: Recipe, folder: Path, *, quiet: bool) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Objectives: one file a method, each views, heads and a loss made into one training step."""
 
 from likewise.objectives._label_loss import LossChoice, label_losses
+from likewise.objectives._miner import MinerChoice
 from likewise.objectives._named import named
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions, find_objective, objective_names
 from likewise.objectives._sampling import SamplerOptions, find_sampler
@@ -18,6 +19,7 @@ __all__ = [
     "LossChoice",
     "Metric",
     "MetricOptions",
+    "MinerChoice",
     "Objective",
     "ObjectiveOptions",
     "SamplerOptions",

@@ -21,6 +21,7 @@ from torch import nn
 
 from likewise.errors import LossInputError, RecipeError
 from likewise.losses import TABLE, PMLLoss, Range, Row
+from likewise.objectives._miner import MinerChoice
 
 __all__ = ["LossChoice", "label_losses"]
 
@@ -80,14 +81,34 @@ class LossChoice(BaseModel):
     def _try(self) -> LossChoice:
         if self.name.startswith(_PML) and importlib.util.find_spec("pytorch_metric_learning") is None:
             return self
+        self._try_with(None)
+        return self
+
+    def _try_with(self, miner: MinerChoice | None) -> None:
         x = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]])
         labels = torch.tensor(_TRIAL_LABELS)
         with torch.random.fork_rng(devices=[]):
             try:
-                self.build(num_classes=2, embedding_dim=_TRIAL_DIM)(x, labels)
+                self.build(num_classes=2, embedding_dim=_TRIAL_DIM, miner=miner)(x, labels)
             except (LossInputError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
                 raise ValueError(self._wrong(error)) from error
-        return self
+
+    def check_miner(self, miner: MinerChoice) -> None:
+        """Whether the loss takes what the miner gives.
+
+        Raises:
+            ValueError: it does not, or an option of the miner is wrong.
+        """
+        rows = label_losses()
+        takes = rows[self.name].tuples if self.name in rows else ""
+        if not takes or (takes == "triplets" and miner.gives == "pairs"):
+            fitting = [name for name, row in rows.items() if row.tuples in ("pairs", miner.gives)]
+            raise ValueError(
+                f"The loss {self.name} takes no {miner.gives}, which the miner {miner.name} gives. "
+                f"Expected one of the losses that do: {', '.join(sorted(fitting))}. "
+                "Set objective.miner=null, or objective.loss to one of these."
+            )
+        self._try_with(miner)
 
     def _wrong(self, error: Exception) -> str:
         if isinstance(error, LossInputError):
@@ -108,18 +129,20 @@ class LossChoice(BaseModel):
         """Options that a search chooses; those of pytorch-metric-learning stay as they are."""
         return {} if self.name.startswith(_PML) else find_label_loss(self.name).search
 
-    def build(self, *, num_classes: int, embedding_dim: int) -> nn.Module:
+    def build(self, *, num_classes: int, embedding_dim: int, miner: MinerChoice | None = None) -> nn.Module:
         """The loss as a module that is called with embeddings (N, D) and labels (N,).
 
         Args:
             num_classes: C, for losses with one learned vector per class.
             embedding_dim: D, for the same.
+            miner: which tuples of a batch it sees.
         """
         options, sizes = dict(self.model_extra or {}), {"num_classes": num_classes, "embedding_dim": embedding_dim}
         if self.name.startswith(_PML):
             return PMLLoss(self.name.removeprefix(_PML), **options, **sizes)
         row = find_label_loss(self.name)
-        return row.module(**options, **(sizes if row.data == "proxies" else {}))
+        loss = row.module(**options, **(sizes if row.data == "proxies" else {}))
+        return loss if miner is None else miner.before(loss)
 
 
 def find_label_loss(name: str) -> Row:

@@ -1,4 +1,4 @@
-"""Metric learning: any loss of labelled embeddings, with the batches that suit it.
+"""Metric learning: any loss of labelled embeddings, with the batches and the miner that suit it.
 
 Losses with learned vectors per class (proxies, ArcFace …) own them; they train with the model, at a learning rate of
 their own where the recipe says so, and are left behind when it is done: what is kept and measured is the embedding.
@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, model_validator
 from torch import Tensor
 
 from likewise.errors import DatasetError, RecipeError
-from likewise.losses import Range
+from likewise.losses import MinedLoss, Range
 from likewise.models import EmbeddingModel
 from likewise.objectives._label_loss import LossChoice
+from likewise.objectives._miner import MinerChoice
 from likewise.objectives._named import named
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
 from likewise.objectives._sampling import SamplerOptions, Shuffle, find_sampler
@@ -29,14 +30,23 @@ class MetricOptions(ObjectiveOptions):
 
     Attributes:
         loss: name and options: ``{name: triplet, margin: 0.2}``, or the name alone.
+        miner: which pairs or triplets of a batch the loss sees, for losses that take some: ``{name: hard}``, or the name
+            alone; ``None``: what the loss itself says.
         sampler: how batches are drawn: ``shuffle``, ``classes`` (P × K), ``balanced``, ``hierarchical`` or ``distinct``.
         loss_learning_rate: learning rate of the loss's own vectors, as a multiple of ``training.learning_rate``.
     """
 
     name: Literal["metric"] = "metric"
     loss: LossChoice = Field(default_factory=lambda: LossChoice(name="triplet"))
+    miner: MinerChoice | None = None
     sampler: Annotated[SerializeAsAny[SamplerOptions], named(find_sampler)] = Shuffle()
     loss_learning_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _miner_fits(self) -> MetricOptions:
+        if self.miner is not None:
+            self.loss.check_miner(self.miner)
+        return self
 
     @property
     def label(self) -> str:
@@ -60,7 +70,9 @@ class Metric(Objective):
     def __init__(self, model: EmbeddingModel, options: MetricOptions) -> None:
         super().__init__(model)
         self.options = options
-        self.loss = options.loss.build(num_classes=len(model.class_names), embedding_dim=model.embedding_dim)
+        self.loss = options.loss.build(
+            num_classes=len(model.class_names), embedding_dim=model.embedding_dim, miner=options.miner
+        )
 
     def rate_factors(self) -> dict[str, float]:
         """The loss's own vectors may take other steps than the model."""
@@ -80,5 +92,7 @@ class Metric(Objective):
 
     def forward(self, images: Tensor, batch: Batch) -> Tensor:
         """Loss of the batch."""
+        if isinstance(self.loss, MinedLoss) and self.options.miner is not None and self.options.miner.draws:
+            self.loss.options["generator"] = batch.generator
         loss: Tensor = self.loss(self.model(images).float(), batch.labels)
         return loss

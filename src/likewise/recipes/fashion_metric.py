@@ -63,6 +63,8 @@ def fashion_proxyanchor(budget: Budget) -> Recipe:
 def _recipe(name: str, words: str, budget: Budget, loss: dict[str, Any], **objective: Any) -> Recipe:
     """The loss on the unit sphere in the setting of the budget."""
     shared = SHEET if budget == "paper" else small(budget)
+    if budget != "paper":
+        shared["training"] |= {"learning_rate": 1e-2}
     return Recipe.parse(
         {
             "name": f"fashion-{name}",
