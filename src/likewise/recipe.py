@@ -40,6 +40,8 @@ class DataOptions(_Options):
         learn_from: what the objective sees: ``train``, or, where it needs no labels, the ``unlabeled`` images or ``both``.
             Where the source has no unlabelled split, what ``train_size`` leaves over takes its place.
         unlabeled_size: images (int) or share (float) of the unlabelled ones; ``None`` is all.
+        label_noise: share of the training images that get a wrong label on purpose, drawn by seed; 0 is none.
+        unseen_classes: share of the classes that only the test holds; what is measured is retrieval among them.
         image_size: side in pixels that images are resized to; ``None`` keeps them where they all have one size.
         on_bad_image: ``stop`` at an unreadable image, or ``skip`` it and list it in the report.
         memory_limit: bytes of decoded images that may lie in memory; larger sets are streamed. ``None`` is half of RAM.
@@ -50,6 +52,8 @@ class DataOptions(_Options):
     train_size: Count | None = Field(default=None, gt=0)
     learn_from: LearnFrom = "train"
     unlabeled_size: Count | None = Field(default=None, gt=0)
+    label_noise: float = Field(default=0.0, ge=0, lt=1)
+    unseen_classes: float | None = Field(default=None, gt=0, lt=1)
     image_size: int | None = Field(default=None, ge=4)
     on_bad_image: Literal["stop", "skip"] = "stop"
     memory_limit: int | None = Field(default=None, gt=0)

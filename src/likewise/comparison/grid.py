@@ -20,7 +20,7 @@ from likewise.training import resolve
 
 __all__ = ["Grid", "plan", "refuse_changed_cells", "with_chosen"]
 
-_SHARED = ("source", "image_size", "validation", "on_bad_image", "memory_limit")
+_SHARED = ("source", "image_size", "validation", "on_bad_image", "memory_limit", "label_noise", "unseen_classes")
 
 
 @dataclass(frozen=True)

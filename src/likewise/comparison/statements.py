@@ -23,6 +23,7 @@ def answer(comparison: Comparison) -> list[Answer]:
     """The course sheet's questions with what can be said to each; a question without numbers is left out."""
     groups = [
         Answer("Which objective gives the better 1-NN accuracy?", list(_better_accuracy(comparison))),
+        Answer("Which objective finds unseen classes better?", list(_better_on_unseen(comparison))),
         Answer("Which objective gives the better recall@k?", list(_better_recall(comparison))),
         Answer("Whose classes does a linear classifier separate better?", list(_better_probe(comparison))),
         Answer("Does the ranking change with the number of training images?", list(_ranking(comparison))),
@@ -59,30 +60,35 @@ def notes(comparison: Comparison, data_notes: Iterable[str]) -> list[str]:
 
 def _better_accuracy(comparison: Comparison) -> Iterator[str]:
     for size in comparison.train_sizes:
-        silent = []
-        for a, b, row in _pairs(comparison, size, MAIN_METRIC):
-            if _side(row):
-                ahead, behind = (a, b) if row.mean > 0 else (b, a)
-                yield f"With {size.words} {ahead.label} is ahead of {behind.label} in 1-NN accuracy by {_gap(row)}."
-            else:
-                silent.append(f"{a.label} minus {b.label}{_bounds(row)}")
-        if silent:
-            yield f"With {size.words} no statement on 1-NN accuracy where the interval overlaps zero: {_listed(silent)}."
+        yield from _ahead(comparison, size, MAIN_METRIC, "1-NN accuracy")
+
+
+def _better_on_unseen(comparison: Comparison) -> Iterator[str]:
+    """MAP@R, where the test holds classes that training has not seen and no 1-NN accuracy can be taken."""
+    if any(metric.name == MAIN_METRIC for metric in comparison.metrics):
+        return
+    for size in comparison.train_sizes:
+        yield from _ahead(comparison, size, "map_at_r", "MAP@R")
 
 
 def _better_recall(comparison: Comparison) -> Iterator[str]:
     reached = {cell.size for cell in comparison.done()}
     for size in [size for size in comparison.train_sizes if size.size in reached][-1:]:  # the largest that is there
         for metric, k in _RECALLS.items():
-            silent = []
-            for a, b, row in _pairs(comparison, size, metric):
-                if _side(row):
-                    ahead, behind = (a, b) if row.mean > 0 else (b, a)
-                    yield f"With {size.words} {ahead.label} is ahead of {behind.label} in recall@{k} by {_gap(row)}."
-                else:
-                    silent.append(f"{a.label} minus {b.label}{_bounds(row)}")
-            if silent:
-                yield f"With {size.words} no statement on recall@{k} where the interval overlaps zero: {_listed(silent)}."
+            yield from _ahead(comparison, size, metric, f"recall@{k}")
+
+
+def _ahead(comparison: Comparison, size: TrainSize, metric: str, words: str) -> Iterator[str]:
+    """Who is ahead in a metric, pair by pair, and the pairs on which the intervals are silent."""
+    silent = []
+    for a, b, row in _pairs(comparison, size, metric):
+        if _side(row):
+            ahead, behind = (a, b) if row.mean > 0 else (b, a)
+            yield f"With {size.words} {ahead.label} is ahead of {behind.label} in {words} by {_gap(row)}."
+        else:
+            silent.append(f"{a.label} minus {b.label}{_bounds(row)}")
+    if silent:
+        yield f"With {size.words} no statement on {words} where the interval overlaps zero: {_listed(silent)}."
 
 
 def _better_probe(comparison: Comparison) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from likewise.data.cache import cache_home
 from likewise.data.dataset import BadImage, ImageDataset
 from likewise.data.load import available_splits, load_dataset
+from likewise.data.planted import with_label_noise, with_unseen_classes
 from likewise.data.registry import KNOWN_NAMES
 from likewise.data.samplers import (
     ClassBalancedSampler,
@@ -37,4 +38,6 @@ __all__ = [
     "load_splits",
     "shuffled_batches",
     "stratified_order",
+    "with_label_noise",
+    "with_unseen_classes",
 ]

@@ -21,6 +21,7 @@ from likewise.evaluation.retrieval import RetrievalResult, retrieval
 from likewise.evaluation.suite import Evaluation, evaluate
 from likewise.evaluation.trustworthiness import trustworthiness
 from likewise.evaluation.unlabeled import evaluate_unlabeled
+from likewise.evaluation.unseen import evaluate_unseen, unseen_baselines
 
 __all__ = [
     "AnomalyResult",
@@ -48,6 +49,7 @@ __all__ = [
     "duplicates",
     "evaluate",
     "evaluate_unlabeled",
+    "evaluate_unseen",
     "few_labels",
     "geometry",
     "independent_components",
@@ -62,5 +64,6 @@ __all__ = [
     "project",
     "retrieval",
     "trustworthiness",
+    "unseen_baselines",
     "wilson",
 ]

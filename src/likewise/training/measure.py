@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from likewise.data import ImageDataset, Splits, cache_home
-from likewise.evaluation import EmbeddedSplit, baselines, downstream, evaluate, evaluate_unlabeled
+from likewise.evaluation import (
+    EmbeddedSplit,
+    baselines,
+    downstream,
+    evaluate,
+    evaluate_unlabeled,
+    evaluate_unseen,
+    unseen_baselines,
+)
 from likewise.models import EmbeddingModel
 from likewise.training.files import read_json, replacing, write_json
 from likewise.training.run import SPLITS, write_embeddings
@@ -34,8 +42,15 @@ def embed_split(model: EmbeddingModel, data: ImageDataset) -> tuple[EmbeddedSpli
     return EmbeddedSplit(embeddings, labels, data.ids), scores
 
 
+def unseen(train_labels: Tensor | NDArray[np.int64], test_labels: Tensor | NDArray[np.int64]) -> bool:
+    """Whether no class of the test split is among those of train."""
+    return not set(np.unique(np.asarray(train_labels)).tolist()) & set(np.unique(np.asarray(test_labels)).tolist())
+
+
 def cached_baselines(splits: Splits, dimension: int) -> dict[str, float]:
-    """1-NN accuracy without any training, of raw pixels and of PCA to ``dimension``; computed once for the same images."""
+    """What no training reaches, computed once for the same images: 1-NN accuracy of raw pixels and of PCA to ``dimension``,
+    or for unseen classes retrieval by raw pixels.
+    """
     train, test = splits.train, splits.test
     if train.labels is None or test.labels is None:
         return {}
@@ -46,7 +61,10 @@ def cached_baselines(splits: Splits, dimension: int) -> dict[str, float]:
     if path.is_file():
         known: dict[str, float] = read_json(path)
         return known
-    found = baselines(train.images, train.labels, test.images, test.labels, dimension=dimension)
+    if unseen(train.labels, test.labels):
+        found = unseen_baselines(test.images, test.labels)
+    else:
+        found = baselines(train.images, train.labels, test.images, test.labels, dimension=dimension)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, found)
@@ -63,7 +81,7 @@ def measure(
     Args:
         model: on the device that is to embed.
         splits: train is the gallery and trains the probe, validation chooses its strength, test is reported. Without
-            labels in all three only geometry and neighbours are measured.
+            labels in all three only geometry and neighbours are measured, for classes that train has not seen only retrieval.
         folder: the run folder.
         protocols: what else is measured where there are labels; see ``likewise.evaluation.downstream``.
         seed: of what these draw.
@@ -79,7 +97,11 @@ def measure(
     logger.info("embedded %s images", f"{sum(len(part.labels) for part in embedded.values()):,}")
     numbers: dict[str, float] = {}
     details: dict[str, Any] = {}
-    if all(part.labeled for part in embedded.values()):
+    if not all(part.labeled for part in embedded.values()):
+        result = evaluate_unlabeled(embedded["train"], embedded["test"])
+    elif unseen(embedded["train"].labels, embedded["test"].labels):
+        result = evaluate_unseen(embedded["test"])
+    else:
         result = evaluate(
             embedded["train"],
             embedded["validation"],
@@ -89,8 +111,6 @@ def measure(
             validation_class_scores=scores["validation"],
         )
         numbers, details = downstream(protocols, **embedded, num_classes=splits.train.num_classes, seed=seed)
-    else:
-        result = evaluate_unlabeled(embedded["train"], embedded["test"])
     records = folder / "records" / "test.parquet"
     records.parent.mkdir(exist_ok=True)
     with replacing(records) as beside:
@@ -113,7 +133,7 @@ def _context(splits: Splits) -> dict[str, Any]:
         "source": splits.train.name,
         "origin": splits.train.origin,
         "image_shape": list(splits.train.image_shape),
-        "class_names": list(splits.train.class_names),
+        "class_names": list(max(splits.train.class_names, splits.test.class_names, key=len)),
         "sizes": {name: len(getattr(splits, name)) for name in SPLITS}
         | ({} if splits.unlabeled is None else {"unlabeled": len(splits.unlabeled)}),
         "fingerprints": {name: getattr(splits, name).fingerprint for name in SPLITS},

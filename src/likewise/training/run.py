@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from likewise.data import Splits, load_splits
+from likewise.data import Splits, load_splits, with_label_noise, with_unseen_classes
 from likewise.errors import RunError
 from likewise.evaluation import EmbeddedSplit
 from likewise.models import EmbeddingModel, load_model
@@ -124,9 +124,9 @@ class Run:
 
 
 def data_of(recipe: Recipe) -> Splits:
-    """Train, validation and test images of a recipe."""
+    """Train, validation and test images of a recipe, with the difficulties that it plants in them."""
     data = recipe.data
-    return load_splits(
+    splits = load_splits(
         data.source,
         validation=data.validation,
         seed=recipe.seed,
@@ -137,6 +137,11 @@ def data_of(recipe: Recipe) -> Splits:
         unlabeled=data.learn_from != "train",
         unlabeled_size=data.unlabeled_size,
     )
+    if data.unseen_classes is not None:
+        splits = with_unseen_classes(splits, data.unseen_classes)
+    if data.label_noise:
+        splits = with_label_noise(splits, data.label_noise, seed=recipe.seed)
+    return splits
 
 
 def write_embeddings(folder: Path, split: str, embedded: EmbeddedSplit) -> None:

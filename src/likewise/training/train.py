@@ -178,6 +178,8 @@ def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure | N
     write_json(folder / "metrics.json", metrics)
     if "knn1_accuracy" in metrics:
         logger.info("done: 1-NN accuracy %.2f %% on test, in %s", 100 * metrics["knn1_accuracy"], folder)
+    elif "map_at_r" in metrics:
+        logger.info("done: MAP@R %.2f %% among unseen classes, in %s", 100 * metrics["map_at_r"], folder)
     elif "effective_rank" in metrics:
         logger.info("done: effective rank %.1f on test, in %s", metrics["effective_rank"], folder)
 
