@@ -176,6 +176,22 @@ def test_mining_needs_memory_for_strips_and_tuples_only() -> None:
         assert seen.entries <= (1 << 19) + 4096, miner.name
 
 
+def test_given_pairs_are_measured_a_part_at_a_time() -> None:
+    """40,000 pairs of width 64 are 2.6 million numbers."""
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(300, 64, generator=g, requires_grad=True), torch.arange(300) % 3
+    pairs = losses.Pairs(*torch.randint(0, 300, (4, 40_000), generator=g))
+    for loss in (
+        losses.contrastive_loss,
+        losses.margin_loss,
+        losses.multi_similarity_loss,
+        losses.snr_contrastive_loss,
+    ):
+        with Largest() as seen:
+            loss(x, y, tuples=pairs).backward()
+        assert seen.entries <= (1 << 19) + 4096
+
+
 def test_a_loss_on_nothing_is_zero_with_zero_gradient() -> None:
     x, y = batch()
     none = torch.zeros(0, dtype=torch.int64)

@@ -18,6 +18,9 @@ def test_the_pages_table_has_every_loss_once() -> None:
     table = markdown()
     for row in TABLE:
         assert table.count(f"| `{row.name}`") == 1
+        assert ("tuples" in row.options) == bool(row.tuples)
+        assert set(row.search) <= set(row.options)
+    assert "labels, or mined triplets" in table
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda r: r.name)

@@ -29,7 +29,8 @@ def markdown() -> str:
             options = ", ".join(_option(*item) for item in row.options.items() if item[0] not in _COMMON)
             equation = row.equation.replace("|", "\\|")
             module = f"`{row.module.__name__}({options})`"
-            lines.append(f"| `{row.name}` | {module} | {row.data} | {equation} | {row.source} |")
+            needs = f"{row.data}, or mined {row.tuples}" if row.tuples else row.data
+            lines.append(f"| `{row.name}` | {module} | {needs} | {equation} | {row.source} |")
         lines.append("")
     return "\n".join(lines)
 

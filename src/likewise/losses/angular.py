@@ -49,7 +49,7 @@ def angular_loss(
     Args:
         embeddings: (N, D) float. Need not be normalised.
         labels: (N,) integer class numbers.
-        alpha: degrees, above 0 and below 90 (the paper has 36 to 55).
+        alpha: degrees, above 0 and below 90 (the paper finds 36 to 55 to work well).
         form: ``n_pair`` or ``triplet``.
         tuples: triplets from a miner instead of all; ``form="triplet"`` only.
         group: process group whose ranks hold the rest of the batch; None: this process alone.
@@ -71,7 +71,9 @@ def angular_loss(
     """
     if not 0 < alpha < 90:
         raise LossInputError(
-            f"alpha is {alpha}.", expected="Expected degrees above 0 and below 90.", advice="The paper takes 36 to 55."
+            f"alpha is {alpha}.",
+            expected="Expected degrees above 0 and below 90.",
+            advice="The paper finds 36 to 55 to work well.",
         )
     check_choice("form", form, ("n_pair", "triplet"))
     batch = LabelledBatch(embeddings, labels, normalize=True, group=group, memory=memory, tile_size=tile_size)

@@ -42,7 +42,7 @@ def histogram_loss(
     Args:
         embeddings: (N, D) float. Need not be normalised.
         labels: (N,) integer class numbers.
-        bins: >= 1, intervals between the nodes (the paper finds 100 to 200 alike).
+        bins: >= 1, intervals between the nodes (the paper finds its results stable from 50 to 400).
         group: process group whose ranks hold the rest of the batch; None: this process alone.
         memory: ((M, D), (M,)) embeddings and labels that are further columns, without gradient: each row is also paired
             with each of them.
@@ -90,7 +90,7 @@ def fast_ap_loss(
     Args:
         embeddings: (N, D) float. Need not be normalised.
         labels: (N,) integer class numbers.
-        bins: >= 1, intervals between the nodes (10 in the paper's experiments with small batches).
+        bins: >= 1, intervals between the nodes (10 in the authors' code).
         group: process group whose ranks hold the rest of the batch; None: this process alone.
         memory: ((M, D), (M,)) embeddings and labels that are further columns, without gradient.
         tile_size: side of a tile; None: chosen by size.
