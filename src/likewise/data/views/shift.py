@@ -1,15 +1,11 @@
-"""Augmentation of a whole batch at once, each image its own draw, from the generator given.
-
-No per-image Python: the random mirror and shift of a batch are one gather whose row and column indices carry every
-image's own offset.
-"""
+"""Mirror and shift without resampling: one gather whose row and column indices carry every image's own offset."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["flip_and_shift"]
+__all__ = ["flip_and_shift", "move"]
 
 
 def flip_and_shift(images: Tensor, generator: torch.Generator, *, flip: bool, shift: int) -> Tensor:
@@ -31,17 +27,28 @@ def flip_and_shift(images: Tensor, generator: torch.Generator, *, flip: bool, sh
     """
     if not flip and shift == 0:
         return images
-    batch, _, height, width = images.shape
-    rows = torch.arange(height).expand(batch, height)
-    columns = torch.arange(width).expand(batch, width)
+    batch = len(images)
+    down = right = torch.zeros(batch, dtype=torch.long)
+    mirrored = torch.zeros(batch, dtype=torch.bool)
     if shift:
-        offsets = torch.randint(-shift, shift + 1, (2, batch, 1), generator=generator)
-        rows = _reflect(rows + offsets[0], height)
-        columns = _reflect(columns + offsets[1], width)
+        down, right = torch.randint(-shift, shift + 1, (2, batch), generator=generator)
     if flip:
-        mirrored = torch.rand(batch, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, width - 1 - columns, columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
+        mirrored = torch.rand(batch, generator=generator) < 0.5
+    return move(images, down.to(images.device), right.to(images.device), mirrored.to(images.device))
+
+
+def move(images: Tensor, down: Tensor, right: Tensor, mirrored: Tensor) -> Tensor:
+    """Each image moved by whole pixels, edges reflected, and mirrored where ``mirrored`` is set.
+
+    Args:
+        images: (B, C, H, W), any type.
+        down, right: (B,) long; pixel (y, x) of the result is pixel (y + down, x + right) of the image.
+        mirrored: (B,) bool.
+    """
+    batch, _, height, width = images.shape
+    rows = _reflect(torch.arange(height, device=images.device) + down[:, None], height)
+    columns = _reflect(torch.arange(width, device=images.device) + right[:, None], width)
+    columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
     which = torch.arange(batch, device=images.device)[:, None, None]
     moved = images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
