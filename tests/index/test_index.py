@@ -180,6 +180,10 @@ def test_the_approximate_index_reaches_the_recall_asked_for(
     assert high.recall == 1.0
     assert low.probes < high.probes <= high.partitions == 42
     assert "recall@10 1.0000 on 50 queries" in caplog.text
+    # Few rows meet a condition, and all of them are found, wherever they lie.
+    index.build(recall=0.1)
+    assert len(index.search(image=digits.images[0], k=170, filter="label = 4")) == 170
+    index.build(recall=1.0)
     queries = model.embed(digits.images[:50])
     nearly, exact = (lw.Index.open(index.folder).neighbors(queries, exact=exact) for exact in (None, True))
     np.testing.assert_allclose(np.stack(nearly[1]), np.stack(exact[1]), atol=1e-5)

@@ -74,10 +74,16 @@ class Searcher:
             if self._vectors is None or self._vectors.version != version:
                 self._vectors = Vectors.read(self._items, version, self._manifest.embedding_dim)
             among = None if where is None else self._items.row_ids(where)
-            row_ids, distances = self._vectors.nearest(asked, k, self._manifest.distance, among)
-            return list(row_ids), list(distances)
+            all_ids, all_distances = self._vectors.nearest(asked, k, self._manifest.distance, among)
+            return list(all_ids), list(all_distances)
         probes = None if approximate is None else approximate.probes
-        found = [self._items.nearest(query, k, probes=probes, where=where) for query in asked]
+        found = []
+        for query in asked:
+            row_ids, distances = self._items.nearest(query, k, probes=probes, where=where)
+            if probes is not None and len(row_ids) < k:
+                # The partitions looked into hold too few rows that meet the condition.
+                row_ids, distances = self._items.nearest(query, k, probes=None, where=where)
+            found.append((row_ids, distances))
         return [row_ids for row_ids, _ in found], [distances for _, distances in found]
 
     def hits(
