@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 
 from likewise.data import LearnFrom
 from likewise.errors import RecipeError
-from likewise.models import EncoderOptions, Normalize, find_encoder
+from likewise.models import EncoderOptions, Head, Normalize, TextEncoderOptions, find_encoder, find_text_encoder
 from likewise.objectives import ObjectiveOptions, find_objective, named
 
 __all__ = ["Budget", "DataOptions", "EvaluationOptions", "Recipe", "Stage", "TrainingOptions"]
@@ -45,6 +45,10 @@ class DataOptions(_Options):
         image_size: side in pixels that images are resized to; ``None`` keeps them where they all have one size.
         on_bad_image: ``stop`` at an unreadable image, or ``skip`` it and list it in the report.
         memory_limit: bytes of decoded images that may lie in memory; larger sets are streamed. ``None`` is half of RAM.
+        image_column: of a table, where it is not among the usual names; so are label_column and caption_column.
+        label_column: see image_column.
+        caption_column: see image_column.
+        caption_templates: sentences with ``{}`` for the class name, which become the captions of a set that has labels.
     """
 
     source: str
@@ -57,6 +61,10 @@ class DataOptions(_Options):
     image_size: int | None = Field(default=None, ge=4)
     on_bad_image: Literal["stop", "skip"] = "stop"
     memory_limit: int | None = Field(default=None, gt=0)
+    image_column: str | None = None
+    label_column: str | None = None
+    caption_column: str | None = None
+    caption_templates: tuple[str, ...] = ()
 
 
 class TrainingOptions(_Options):
@@ -75,7 +83,8 @@ class TrainingOptions(_Options):
             down to zero).
         warmup: share of all steps over which the learning rate rises from zero.
         encoder_rate: the encoder's learning rate as a multiple of ``learning_rate``; below 1 to fine-tune what is good already.
-        freeze: ``encoder`` leaves the encoder as it is, its batch statistics included; what stands on it is trained.
+        freeze: ``encoder`` leaves the encoder as it is, its batch statistics included; what stands on it is trained. With
+            captions ``text_encoder`` and ``both`` do the same to the text encoder and to both.
         gradient_clip: largest Euclidean norm of the gradient; ``None`` does not clip.
         flip: mirror each training image left to right with probability ½.
         shift: move each training image by up to so many pixels in both directions, edges reflected.
@@ -97,7 +106,7 @@ class TrainingOptions(_Options):
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
     warmup: float = Field(default=0.2, ge=0, lt=1)
     encoder_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    freeze: Literal["nothing", "encoder"] = "nothing"
+    freeze: Literal["nothing", "encoder", "text_encoder", "both"] = "nothing"
     gradient_clip: float | None = Field(default=None, gt=0)
     flip: bool = False
     shift: int = Field(default=0, ge=0)
@@ -119,6 +128,8 @@ class EvaluationOptions(_Options):
             validation.
         protocols: what else is measured and drawn: ``few_labels``, ``clustering``, ``anomaly``,
             ``components``, ``duplicates``, ``label_issues``.
+        templates: sentences with ``{}`` for the class name, of zero-shot classification by a model that knows texts.
+        queries: sentences whose nearest test images the report shows, for such a model.
     """
 
     projection: Literal["tsne", "umap", "pca"] = "tsne"
@@ -126,6 +137,8 @@ class EvaluationOptions(_Options):
     monitor: int = Field(default=2000, ge=16)
     online_probe: bool = False
     protocols: tuple[Protocol, ...] = ()
+    templates: tuple[str, ...] = ("a photo of a {}.",)
+    queries: tuple[str, ...] = ()
 
 
 class Stage(_Options):
@@ -154,7 +167,9 @@ class Recipe(_Options):
         seed: of the validation split, the weights, the order of the images and their augmentation.
         data: source and splits.
         encoder: the network from images to features.
+        text_encoder: the network from captions to features, for objectives that learn from captions.
         embedding_dim: dimensions of the embedding.
+        head: from features to the embedding: a ``linear`` layer, or the residual ``projection`` head of the CLIP course sheet.
         normalize: whether embeddings are divided by their norm: ``never``, only in the ``output``, or ``always``.
         batch_norm: normalise each dimension of the embedding over the batch.
         hidden: units of a layer with ReLU between the encoder's features and the embedding; ``None``: none.
@@ -183,7 +198,9 @@ class Recipe(_Options):
     encoder: Annotated[SerializeAsAny[EncoderOptions], named(find_encoder)] = Field(
         default_factory=lambda: find_encoder("small_cnn")()  # type: ignore[call-arg]
     )
+    text_encoder: Annotated[SerializeAsAny[TextEncoderOptions] | None, named(find_text_encoder)] = None
     embedding_dim: int = Field(default=64, ge=1)
+    head: Head = "linear"
     normalize: Normalize = "never"
     batch_norm: bool = False
     hidden: int | None = Field(default=None, ge=1)

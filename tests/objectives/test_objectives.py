@@ -6,19 +6,36 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from likewise.data import ImageDataset
 from likewise.errors import RecipeError
-from likewise.models import EmbeddingModel, InputSpec, SmallCNNOptions
+from likewise.models import EmbeddingModel, InputSpec, SmallCNNOptions, SmallTransformerOptions
 from likewise.objectives import Objective, find_objective, objective_names
+
+CAPTIONS = ("a red apple", "two green birds", "the blue car")
 
 
 def build(name: str, channels: int = 1, side: int = 12, **options: object) -> Objective:
     torch.manual_seed(0)
     chosen = find_objective(name)(**options)  # type: ignore[arg-type]
     spec = InputSpec(channels=channels, height=side, width=side, mean=(0.5,) * channels, std=(0.3,) * channels)
+    text = SmallTransformerOptions(width=8, heads=2, layers=1).fitted(CAPTIONS) if chosen.needs_captions else None
     model = EmbeddingModel(
-        SmallCNNOptions(widths=(4, 8, 16)), spec, embedding_dim=3, class_names="abc", class_scores=chosen.scores
+        SmallCNNOptions(widths=(4, 8, 16)),
+        spec,
+        embedding_dim=3,
+        class_names="abc",
+        class_scores=chosen.scores,
+        text_encoder=text,
     )
     return chosen.build(model)
+
+
+def attend(objective: Objective, labels: torch.Tensor, images: torch.Tensor | None = None) -> None:
+    """Let the objective see the data set, each image captioned by its class."""
+    pixels = torch.arange(len(labels)).view(-1, 1, 1, 1).byte() if images is None else images
+    captions = tuple((CAPTIONS[label],) for label in labels.tolist())
+    ids = tuple(str(position) for position in range(len(labels)))
+    objective.attend(ImageDataset("toy", "train", pixels, labels, tuple("abc"), captions, ids, "0" * 64, "by hand"))
 
 
 def toy(count: int, channels: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,6 +71,7 @@ def test_the_loss_falls(name: str, channels: int, side: int) -> None:
 def test_an_epoch_is_reproducible_and_visits_each_image_once(name: str) -> None:
     objective = build(name, 3)
     labels = torch.arange(47) % 3
+    attend(objective, labels)
     first, again, other = (list(objective.epoch(labels, 10, torch.Generator().manual_seed(seed))) for seed in (5, 5, 6))
     assert len(first) == 4
     assert all(torch.equal(a.indices, b.indices) for a, b in zip(first, again, strict=True))
@@ -68,6 +86,7 @@ def test_an_epoch_is_reproducible_and_visits_each_image_once(name: str) -> None:
 def test_a_set_smaller_than_a_batch_is_one_batch(name: str) -> None:
     objective = build(name, 3)
     images, labels = toy(5, 3, 12)
+    attend(objective, labels, images)
     [batch] = objective.epoch(labels, 64, torch.Generator().manual_seed(0))
     loss = objective(images[batch.indices], batch)
     assert loss.shape == ()

@@ -34,6 +34,7 @@ from likewise.data.decoded import (
 )
 from likewise.data.encoded import EncodedItems, SelectedItems, on_disk
 from likewise.data.pixels import ArrayPixels
+from likewise.data.prompts import caption_by_class
 from likewise.data.registry import open_source
 from likewise.data.source import UNLABELED, OnBadImage, RawSplit, Source, SourceOptions, canonical_split
 from likewise.data.streamed import StreamedImages
@@ -81,6 +82,7 @@ def load_dataset(
     image_column: str | None = None,
     label_column: str | None = None,
     caption_column: str | None = None,
+    caption_templates: Sequence[str] = (),
 ) -> ImageDataset:
     """Load one split of a data set.
 
@@ -96,6 +98,7 @@ def load_dataset(
         memory_limit: bytes; images that need more when decoded are streamed. Default half of the memory.
         channels: 1 (grey) or 3 (RGB). Default 1 if all images are grey, else 3.
         image_column, label_column, caption_column: of a table, where they are not among the usual names.
+        caption_templates: sentences with ``{}`` for the class name, to be the captions of images that have labels.
 
     Returns:
         The split, with uint8 images (N, C, H, W).
@@ -117,7 +120,8 @@ def load_dataset(
         label_column=label_column,
         caption_column=caption_column,
     )
-    return load_split(open_source(source, options), canonical_split(split), settings)
+    data = load_split(open_source(source, options), canonical_split(split), settings)
+    return caption_by_class(data, caption_templates) if caption_templates else data
 
 
 def available_splits(source: str | os.PathLike[str]) -> tuple[str, ...]:

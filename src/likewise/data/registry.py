@@ -16,15 +16,19 @@ from pathlib import Path
 from likewise.data.archive import ARCHIVE_SUFFIXES, unpacked
 from likewise.data.source import Source, SourceOptions
 from likewise.data.sources.cifar import CifarSource, find_cifar
+from likewise.data.sources.coco import CocoSource, KarpathySource, find_coco, find_karpathy
 from likewise.data.sources.csv_pixels import PixelCsvSource, is_pixel_csv
 from likewise.data.sources.digits import DigitsSource
 from likewise.data.sources.fetched import CIFAR10, CIFAR100, STL10, find_archive_set
+from likewise.data.sources.flickr import FlickrSource, find_flickr
 from likewise.data.sources.folder import FolderSource, has_images
 from likewise.data.sources.hub import HubSource
 from likewise.data.sources.idx import IdxSource, find_idx_files
 from likewise.data.sources.named import FASHION_MNIST, MNIST, find_idx_set
+from likewise.data.sources.shapes import ShapesSource
 from likewise.data.sources.stl10 import Stl10Source, find_stl10
 from likewise.data.sources.table import TableSource, find_tables
+from likewise.data.sources.webdataset import WebDatasetSource, find_shards
 from likewise.errors import DatasetError
 
 __all__ = ["KNOWN_NAMES", "open_source"]
@@ -36,6 +40,7 @@ _NAMED: dict[str, Callable[[SourceOptions], Source]] = {
     "cifar100": partial(find_archive_set, CIFAR100),
     "stl10": partial(find_archive_set, STL10),
     "digits": DigitsSource,
+    "shapes": ShapesSource,
 }
 _OTHER_SPELLINGS = {"fashionmnist": "fashion-mnist", "cifar-10": "cifar10", "cifar-100": "cifar100", "stl-10": "stl10"}
 KNOWN_NAMES = tuple(_NAMED)
@@ -45,12 +50,22 @@ def _has_pixel_csv(folder: Path) -> bool:
     return any(is_pixel_csv(file) for file in sorted(folder.glob("*.csv")))
 
 
+_Kinds = tuple[tuple[Callable[[Path], object], Callable[[Path, SourceOptions], Source]], ...]
+# Captions and shards: a folder of them, or their file, which stands for the folder it lies in.
+_LISTS: _Kinds = (
+    (find_karpathy, KarpathySource),
+    (find_coco, CocoSource),
+    (find_flickr, FlickrSource),
+    (find_shards, WebDatasetSource),
+)
+
 # Kinds of folder, most particular first: a folder of class folders may also hold a stray table.
-_KINDS: tuple[tuple[Callable[[Path], object], Callable[[Path, SourceOptions], Source]], ...] = (
+_KINDS: _Kinds = (
     (find_idx_files, IdxSource),
     (find_cifar, CifarSource),
     (find_stl10, Stl10Source),
     (_has_pixel_csv, PixelCsvSource),
+    *_LISTS,
     (find_tables, TableSource),
     (has_images, FolderSource),
 )
@@ -95,6 +110,9 @@ def _open_path(path: Path, options: SourceOptions) -> Source:
             expected="Expected one sub-folder of images per class, a table, or idx, CIFAR or STL-10 files.",
             advice="Give the folder that holds them.",
         )
+    for found, reader in _LISTS:
+        if found(path):
+            return reader(path, options)
     if _is_archive(path):
         return _open_path(_only_folder(unpacked(path)), options)
     if find_idx_files(path.parent) and re.search(r"idx[13]-ubyte(\.gz)?$", path.name):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from likewise.data.dataset import ImageDataset
 from likewise.data.load import LoadSettings, following, load_split, prepare
+from likewise.data.prompts import caption_by_class
 from likewise.data.registry import open_source
 from likewise.data.source import OnBadImage, Source
 from likewise.errors import DatasetError
@@ -113,6 +115,7 @@ def load_splits(
     caption_column: str | None = None,
     unlabeled: bool = False,
     unlabeled_size: int | float | None = None,
+    caption_templates: Sequence[str] = (),
 ) -> Splits:
     """Load a source and split it.
 
@@ -126,6 +129,7 @@ def load_splits(
         memory_limit: bytes, for all splits together.
         unlabeled: whether images without labels are loaded.
         unlabeled_size: of them, an int is a count, a float in (0, 1] a share, drawn by the seed; None, all.
+        caption_templates: as for ``load_dataset``.
 
     Returns:
         The splits, with notes on how they came about.
@@ -199,7 +203,10 @@ def load_splits(
     if plain is not None and unlabeled_size is not None:
         order = torch.randperm(len(plain), generator=_generator(seed, "unlabeled_size"))
         plain = plain.subset(order[: _amount(unlabeled_size, len(plain), "unlabeled_size", plain)].sort().values)
-    return Splits(train, chosen, dataclasses.replace(test, split="test"), plain, tuple(notes))
+    test = dataclasses.replace(test, split="test")
+    if caption_templates:
+        train, chosen, test = (caption_by_class(part, caption_templates) for part in (train, chosen, test))
+    return Splits(train, chosen, test, plain, tuple(notes))
 
 
 def _own_test(source: Source, settings: LoadSettings) -> tuple[ImageDataset | None, list[str]]:

@@ -11,10 +11,12 @@ from likewise.evaluation.duplicates import DuplicatesResult, duplicates
 from likewise.evaluation.embedded_split import EmbeddedSplit
 from likewise.evaluation.few_labels import FewLabelsResult, few_labels
 from likewise.evaluation.geometry import GeometryResult, geometry
+from likewise.evaluation.image_text import ImageTextResult, RankedQueries, image_text_retrieval
 from likewise.evaluation.intervals import PairedDifference, mean_interval, paired_bootstrap, wilson
 from likewise.evaluation.knn import KnnResult, knn, knn_vote
 from likewise.evaluation.label_issues import LabelIssuesResult, label_issues
 from likewise.evaluation.linear_probe import LinearProbeResult, linear_probe
+from likewise.evaluation.modalities import ModalityGeometry, modality_geometry
 from likewise.evaluation.nearest import nearest
 from likewise.evaluation.project import project
 from likewise.evaluation.retrieval import RetrievalResult, retrieval
@@ -22,6 +24,7 @@ from likewise.evaluation.suite import Evaluation, evaluate
 from likewise.evaluation.trustworthiness import trustworthiness
 from likewise.evaluation.unlabeled import evaluate_unlabeled
 from likewise.evaluation.unseen import evaluate_unseen, unseen_baselines
+from likewise.evaluation.zero_shot import ZeroShotResult, calibration_error, fit_temperature, prompt_ensemble, zero_shot
 
 __all__ = [
     "AnomalyResult",
@@ -33,14 +36,19 @@ __all__ = [
     "Evaluation",
     "FewLabelsResult",
     "GeometryResult",
+    "ImageTextResult",
     "KnnResult",
     "LabelIssuesResult",
     "LinearProbeResult",
+    "ModalityGeometry",
     "PairedDifference",
+    "RankedQueries",
     "RetrievalResult",
+    "ZeroShotResult",
     "anomaly",
     "anomaly_scores",
     "baselines",
+    "calibration_error",
     "class_ranks",
     "class_recall_at_k",
     "classification_scores",
@@ -51,19 +59,24 @@ __all__ = [
     "evaluate_unlabeled",
     "evaluate_unseen",
     "few_labels",
+    "fit_temperature",
     "geometry",
+    "image_text_retrieval",
     "independent_components",
     "knn",
     "knn_vote",
     "label_issues",
     "linear_probe",
     "mean_interval",
+    "modality_geometry",
     "nearest",
     "one_class_anomaly",
     "paired_bootstrap",
     "project",
+    "prompt_ensemble",
     "retrieval",
     "trustworthiness",
     "unseen_baselines",
     "wilson",
+    "zero_shot",
 ]

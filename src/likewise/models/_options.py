@@ -24,6 +24,8 @@ class Encoder(nn.Module):
     """Images to features: (N, C, H, W) float to (N, ``out_features``) float."""
 
     out_features: int
+    #: What builds it again, where that says more than the options it was built from.
+    options: EncoderOptions | None = None
 
     def fit_to(self, pixels: Tensor) -> None:
         """Set what is computed from data once and not trained, such as a whitening layer; nothing by default.
@@ -46,6 +48,15 @@ class EncoderOptions(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         EncoderOptions.known[cls.model_fields["name"].default] = cls
+
+    @property
+    def pixel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and deviation of each channel, in 0 … 1, that pretrained weights were trained with; None: those of the data."""
+        return None
+
+    def stored(self) -> EncoderOptions:
+        """What a model folder keeps of these options: enough to build the encoder for weights that are stored beside them."""
+        return self
 
     @abstractmethod
     def build(self, in_channels: int, image_size: tuple[int, int]) -> Encoder:

@@ -6,51 +6,25 @@ that a model folder is complete: no preprocessing has to be remembered beside it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from likewise.errors import ModelError
 from likewise.models._options import EncoderOptions
+from likewise.models._text_options import TextEncoderOptions
+from likewise.models.heads import Head, build_head
+from likewise.models.input_spec import Images, InputSpec, batches_of
+from likewise.models.towers import TextTower
 
-__all__ = ["EmbeddingModel", "InputSpec", "Normalize", "batches_of"]
+__all__ = ["EmbeddingModel", "Normalize"]
 
 Normalize = Literal["never", "output", "always"]
-Images = Tensor | NDArray[np.generic] | Sequence[Image.Image]
-
-
-class InputSpec(BaseModel):
-    """What images a model takes: channels, size in pixels, and the mean and deviation of its training images in 0..1."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    channels: int
-    height: int
-    width: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @classmethod
-    def measure(cls, images: Tensor) -> InputSpec:
-        """Shape of ``images`` (N, C, H, W) uint8 with the mean and deviation of each channel.
-
-        The deviation of a constant channel is taken as 1, so that it normalises to zero.
-        """
-        _, channels, height, width = images.shape
-        counts = torch.stack([torch.bincount(images[:, c].flatten(), minlength=256) for c in range(channels)]).double()
-        levels = torch.arange(256, dtype=torch.float64) / 255
-        share = counts / counts.sum(dim=1, keepdim=True)
-        mean = share @ levels
-        variance = (share * (levels - mean[:, None]) ** 2).sum(dim=1)
-        std = torch.where(variance > 0, variance.sqrt(), torch.ones_like(variance))
-        return cls(channels=channels, height=height, width=width, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
 class EmbeddingModel(nn.Module):
@@ -68,6 +42,8 @@ class EmbeddingModel(nn.Module):
         class_names: names of the classes, in order of their labels; empty without labels.
         class_scores: ``"linear"`` puts a linear layer from the embedding to one score a class, ``"embedding"`` takes the
             embedding itself as the scores (then D must be the number of classes), ``None`` has no scores.
+        head: from the encoder's features to the embedding: a ``linear`` layer or the residual ``projection`` head.
+        text_encoder: options of a text encoder, fitted; the model then embeds texts too, through a head of the same kind.
 
     Raises:
         ModelError: an option does not fit the others.
@@ -97,6 +73,8 @@ class EmbeddingModel(nn.Module):
         dropout: float = 0.0,
         class_names: Sequence[str] = (),
         class_scores: str | None = None,
+        head: Head = "linear",
+        text_encoder: TextEncoderOptions | None = None,
     ) -> None:
         super().__init__()
         if embedding_dim < 1:
@@ -109,7 +87,6 @@ class EmbeddingModel(nn.Module):
                 advice=f"Set embedding_dim={len(class_names)}, or objective.class_scores=linear.",
             )
         self.encoder_frozen = False
-        self.encoder_options = encoder
         self.input = input
         self.embedding_dim = embedding_dim
         self.normalize = normalize
@@ -117,15 +94,22 @@ class EmbeddingModel(nn.Module):
         self.hidden, self.dropout = hidden, dropout
         self.class_names = tuple(class_names)
         self.class_scores = class_scores
+        self.head = head
         self.encoder = encoder.build(input.channels, (input.height, input.width))
-        self.embedding = _embedding_layers(
-            self.encoder.out_features, embedding_dim, batch_norm=batch_norm, hidden=hidden, dropout=dropout
+        self.encoder_options = self.encoder.options or encoder
+        self.embedding = build_head(
+            head, self.encoder.out_features, embedding_dim, batch_norm=batch_norm, hidden=hidden, dropout=dropout
         )
         self.classifier: nn.Module | None = None
         if class_scores == "linear":
             self.classifier = nn.Linear(embedding_dim, len(self.class_names))
         elif class_scores == "embedding":
             self.classifier = nn.Identity()
+        self.text: TextTower | None = None
+        if text_encoder is not None:
+            self.text = TextTower(
+                text_encoder, embedding_dim, head=head, batch_norm=batch_norm, hidden=hidden, dropout=dropout
+            )
         # Channels last: convolution and pooling are up to twice as fast so, most of all on a CPU.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         shape = (1, input.channels, 1, 1)
@@ -214,8 +198,29 @@ class EmbeddingModel(nn.Module):
         Raises:
             ModelError: the images have another shape or values that are not finite.
         """
-        batches = (self._prepare(batch) for batch in batches_of(images, batch_size))
+        batches = (self.input.fitted(batch) for batch in batches_of(images, batch_size))
         return self.embed_batches(batches, progress=progress)[0]
+
+    def embed_text(self, texts: Sequence[str], *, batch_size: int = 256) -> NDArray[np.float32]:
+        """Embed texts into the space of the images.
+
+        Args:
+            texts: a list; what is longer than the text encoder reads is cut.
+            batch_size: texts at a time.
+
+        Returns:
+            (N, D) float32.
+
+        Raises:
+            ModelError: the model was trained without texts, or a text is empty.
+        """
+        if self.text is None:
+            raise ModelError(
+                "This model knows no texts: it was trained on images alone.",
+                expected="Expected a model trained with captions.",
+                advice="Train one with a recipe such as clip-shapes or captions-clip, or search by image.",
+            )
+        return self.text.embed(texts, normalize=self.normalize != "never", batch_size=batch_size)
 
     @torch.inference_mode()
     def embed_batches(
@@ -251,59 +256,3 @@ class EmbeddingModel(nn.Module):
             self.train(training)
         embedded = np.concatenate(parts) if parts else np.empty((0, self.embedding_dim), np.float32)
         return embedded, np.concatenate(scores) if scores else None
-
-    def _prepare(self, batch: Tensor) -> Tensor:
-        spec = self.input
-        if batch.shape[1] != spec.channels:
-            if {batch.shape[1], spec.channels} != {1, 3}:
-                raise ModelError(
-                    f"Images have {batch.shape[1]} channels.", expected=f"The model takes {spec.channels}, 1 and 3 mix."
-                )
-            if spec.channels == 3:
-                batch = batch.expand(-1, 3, -1, -1)
-            else:
-                luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-                batch = (batch.float() * luma).sum(dim=1, keepdim=True)
-        height, width = batch.shape[2:]
-        if (height, width) != (spec.height, spec.width):
-            scale = max(spec.height / height, spec.width / width)
-            size = (max(spec.height, round(height * scale)), max(spec.width, round(width * scale)))
-            batch = F.interpolate(batch.float(), size=size, mode="bilinear", antialias=True, align_corners=False)
-            top, left = (size[0] - spec.height) // 2, (size[1] - spec.width) // 2
-            batch = batch[:, :, top : top + spec.height, left : left + spec.width]
-        return batch
-
-
-def _embedding_layers(
-    features: int, dimensions: int, *, batch_norm: bool, hidden: int | None, dropout: float
-) -> nn.Sequential:
-    """What stands between the encoder's features and the embedding."""
-    layers: list[nn.Module] = []
-    if hidden:
-        layers += [nn.Dropout(dropout)] if dropout else []
-        layers += [nn.Linear(features, hidden), nn.ReLU()]
-    layers += [nn.Dropout(dropout)] if dropout else []
-    layers.append(nn.Linear(hidden or features, dimensions, bias=not batch_norm))
-    if batch_norm:
-        layers.append(nn.BatchNorm1d(dimensions))
-    return nn.Sequential(*layers)
-
-
-def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:
-    """Cut images as ``EmbeddingModel.embed`` takes them into (B, C, H, W) tensors of one size each."""
-    if isinstance(images, (Tensor, np.ndarray)):
-        tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
-        if tensor.ndim == 3:
-            tensor = tensor.unsqueeze(1)
-        if tensor.ndim != 4:
-            raise ModelError(
-                f"Images have shape {tuple(tensor.shape)}.",
-                expected="Expected (N, C, H, W) or (N, H, W), values 0 to 255.",
-                advice="Move the channels before height and width, and add a batch axis for one image.",
-            )
-        yield from tensor.split(batch_size)
-        return
-    for image in images:
-        array = np.asarray(image.convert("L" if image.mode in ("1", "L", "I", "F") else "RGB"))
-        tensor = torch.from_numpy(array.copy())
-        yield (tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)).unsqueeze(0)

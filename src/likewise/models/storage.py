@@ -1,6 +1,7 @@
 """Models on disk: ``model.safetensors`` for the weights and ``config.json`` for everything else. No pickle.
 
-Both are written beside and then renamed, so that a model folder is either whole or absent.
+A model that embeds texts has its text encoder, vocabulary or tokenizer included, in ``text_encoder.json``. All are
+written beside and then renamed, so that a model folder is either whole or absent.
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from safetensors.torch import load_file, save_file
 
 from likewise.errors import ModelError
 from likewise.models._options import find_encoder
-from likewise.models.embedding_model import EmbeddingModel, InputSpec
+from likewise.models._text_options import TextEncoderOptions, find_text_encoder
+from likewise.models.embedding_model import EmbeddingModel
+from likewise.models.input_spec import InputSpec
 
 __all__ = ["load_model", "model_config", "save_model"]
 
 FORMAT = 1
+TEXT_ENCODER = "text_encoder.json"
 
 
 def model_config(model: EmbeddingModel) -> dict[str, Any]:
     """Everything but the weights, as it stands in ``config.json``."""
     return {
         "format": FORMAT,
-        "encoder": model.encoder_options.model_dump(),
+        "encoder": model.encoder_options.stored().model_dump(),
         "input": model.input.model_dump(),
         "embedding_dim": model.embedding_dim,
         "normalize": model.normalize,
@@ -37,6 +41,7 @@ def model_config(model: EmbeddingModel) -> dict[str, Any]:
         "dropout": model.dropout,
         "class_names": list(model.class_names),
         "class_scores": model.class_scores,
+        "head": model.head,
     }
 
 
@@ -54,6 +59,8 @@ def save_model(model: EmbeddingModel, folder: str | os.PathLike[str]) -> Path:
             weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
             save_file(weights, beside / "model.safetensors")
             (beside / "config.json").write_text(json.dumps(model_config(model), indent=2) + "\n", encoding="utf-8")
+            if model.text is not None:
+                (beside / TEXT_ENCODER).write_text(json.dumps(model.text.options.model_dump()), encoding="utf-8")
             beside.chmod(0o755)
             _replace_folder(beside, folder)
         finally:
@@ -75,6 +82,13 @@ def _replace_folder(new: Path, folder: Path) -> None:
     folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _text_encoder(file: Path) -> TextEncoderOptions | None:
+    if not file.exists():
+        return None
+    values = json.loads(file.read_text(encoding="utf-8"))
+    return find_text_encoder(values["name"]).model_validate(values)
 
 
 def load_model(folder: str | os.PathLike[str]) -> EmbeddingModel:
@@ -113,6 +127,8 @@ def load_model(folder: str | os.PathLike[str]) -> EmbeddingModel:
             dropout=config.get("dropout", 0.0),
             class_names=config["class_names"],
             class_scores=config["class_scores"],
+            head=config.get("head", "linear"),
+            text_encoder=_text_encoder(root / TEXT_ENCODER),
         )
         model.load_state_dict(load_file(root / "model.safetensors"))
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:

@@ -20,6 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from likewise.data import ImageDataset
 from likewise.data.samplers import shuffled_batches
 from likewise.errors import RecipeError
 from likewise.losses import Range
@@ -34,18 +35,23 @@ class Batch(NamedTuple):
     ``indices`` (M,) are the images to load; ``labels`` (M,) their labels; ``different`` (M/2,) is set where the images
     are pairs, first all the first images, then all the second ones: 1 for a pair of different classes, 0 for the same.
     Where the data has no labels all labels are -1. ``draws`` is the generator of everything random in this step (views,
-    masks, permutations): the loop seeds it from the run's seed and the step, so that a resumed run draws the same.
+    masks, permutations): the loop seeds it from the run's seed and the step, so that a resumed run draws the same. Where
+    images come with captions, ``captions`` (M,) says which one of each image, as a position among all captions of the data
+    set, and ``positives`` (M,) has equal ids for pairs that belong together.
     """
 
     indices: Tensor
     labels: Tensor
     different: Tensor | None = None
     draws: torch.Generator | None = None
+    captions: Tensor | None = None
+    positives: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """Labels and pair labels on ``device``; indices and generator stay where they are."""
+        """Labels, pair labels and positives on ``device``; indices, captions and generator stay where they are."""
         different = None if self.different is None else self.different.to(device)
-        return self._replace(labels=self.labels.to(device), different=different)
+        positives = None if self.positives is None else self.positives.to(device)
+        return self._replace(labels=self.labels.to(device), different=different, positives=positives)
 
     @property
     def generator(self) -> torch.Generator:
@@ -63,6 +69,9 @@ class Objective(nn.Module):
     def __init__(self, model: EmbeddingModel) -> None:
         super().__init__()
         self.model = model
+
+    def attend(self, data: ImageDataset) -> None:
+        """Called with the data set that the next batches are drawn from, before ``epoch``: the place to take its captions."""
 
     def epoch(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """Batches of one epoch over a data set with these labels (N,): by default a shuffle.
@@ -129,6 +138,11 @@ class ObjectiveOptions(BaseModel):
     def needs_labels(self) -> bool:
         """Whether it learns from labels; one that does not also takes data without any."""
         return True
+
+    @property
+    def needs_captions(self) -> bool:
+        """Whether it learns from captions, and the model must have a text tower."""
+        return False
 
     @property
     def sees_images(self) -> bool:

@@ -19,6 +19,7 @@ from likewise.report.run_pictures import numeric_pictures, test_records
 from likewise.report.run_summary import chart, sentences, table
 from likewise.report.stages import MEASURES, stage_rows
 from likewise.report.task_pictures import task_pictures
+from likewise.report.text_pictures import text_pictures
 from likewise.report.wording import flat
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from likewise.training.run import Run
 
 ORDER = (
+    "text_search",
+    "worst_texts",
+    "similarity_matrix",
+    "modalities",
     "embedding",
     "task_examples",
     "neighbors",
@@ -67,7 +72,7 @@ def write_run_report(run: Run, data: Splits | None = None) -> Path:
     """
     records = test_records(run)
     asked = [*numeric_pictures(run, records), *image_pictures(run, data, records), *task_pictures(run)]
-    asked += downstream_pictures(run, data)
+    asked += [*downstream_pictures(run, data), *text_pictures(run, data)]
     asked.sort(key=lambda picture: ORDER.index(picture.name))
     pictures = save_pictures(run.folder, asked)
     return render(

@@ -144,6 +144,29 @@ _TEXTS = {
     "planted_labels_auroc": MetricWords(
         "Planted wrong labels, AUROC", DOWNSTREAM, "share", "Chance that a planted wrong label looks more suspect than another."
     ),
+    "zero_shot_calibration_error": MetricWords(
+        "Zero-shot calibration error", TEXT, "share",
+        "How far the probability of the nearest class is from being right as often as it says, over 15 bins; the temperature "
+        "of the probabilities was chosen on validation.",
+    ),
+    "modality_gap": MetricWords(
+        "Modality gap", TEXT, "number", "Distance between the mean image and the mean caption on the unit sphere (0 to 2)."
+    ),
+    "image_text_alignment": MetricWords(
+        "Alignment of images and captions", TEXT, "number",
+        "Mean squared distance between a caption and its image, both normalised (0 to 4); lower is closer.",
+    ),
+    "image_text_uniformity": MetricWords(
+        "Uniformity across images and captions", TEXT, "number",
+        "Log of the mean Gaussian potential over all pairs of an image and a caption; lower means spread more evenly.",
+    ),
+    "text_to_image_median_rank": MetricWords(
+        "Text → image median rank", TEXT, "number", "The rank of a caption's own image, at the median of the captions."
+    ),
+    "image_to_text_median_rank": MetricWords(
+        "Image → text median rank", TEXT, "number",
+        "The rank of the best of an image's own captions, at the median of the images.",
+    ),
     "alignment": MetricWords(
         "Alignment", GEOMETRY, "number",
         "Mean squared distance between normalised embeddings of one class; lower is tighter (0 to 4).",
@@ -205,6 +228,24 @@ _PATTERNS: tuple[tuple[re.Pattern[str], MetricWords], ...] = (
             "Image → text recall@{0}", TEXT, "share", "One of the image's own captions is among its {0} nearest."
         ),
     ),
+    (
+        re.compile(r"text_to_image_recall_at_1_(seen|unseen)"),
+        MetricWords(
+            "Text → image recall@1, {0} captions",
+            TEXT,
+            "share",
+            "The same for those captions alone that are {0} word for word among the training captions.",
+        ),
+    ),
+    (
+        re.compile(r"image_to_text_recall_at_1_(seen|unseen)"),
+        MetricWords(
+            "Image → text recall@1, {0} captions",
+            TEXT,
+            "share",
+            "The same for those images alone whose captions are {0} word for word among the training captions.",
+        ),
+    ),
 )
 
 
@@ -240,7 +281,7 @@ def metric_order(name: str) -> tuple[int, int, str, int]:
     """
     bare = name.removeprefix("val_")
     known = list(_TEXTS)
-    number = re.search(r"_at_(\d+)$", bare)
+    number = re.search(r"_at_(\d+)(_|$)", bare)
     place = known.index(bare) if bare in known else len(known)
     return (
         GROUPS.index(describe_metric(name).group),

@@ -119,6 +119,7 @@ class _Trainer:
         """The steps of the present epoch that are still to do."""
         progress = self.progress
         generator = generator_for(self.recipe.seed, progress.epoch, 1)
+        self.objective.attend(self.train)
         plan = self.objective.epoch(self.labels, self.options.batch_size, generator)
         ahead, mine = itertools.tee(itertools.islice(plan, progress.step_in_epoch, None))
         self.objective.train()

@@ -25,7 +25,9 @@ from likewise.evaluation import (
     unseen_baselines,
 )
 from likewise.models import EmbeddingModel
+from likewise.recipe import EvaluationOptions
 from likewise.training.files import read_json, replacing, write_json
+from likewise.training.measure_texts import TextMeasurement, measure_texts
 from likewise.training.run import SPLITS, write_embeddings
 
 __all__ = ["cached_baselines", "embed_split", "measure"]
@@ -74,7 +76,13 @@ def cached_baselines(splits: Splits, dimension: int) -> dict[str, float]:
 
 
 def measure(
-    model: EmbeddingModel, splits: Splits, folder: Path, *, protocols: Sequence[str] = (), seed: int = 0
+    model: EmbeddingModel,
+    splits: Splits,
+    folder: Path,
+    *,
+    protocols: Sequence[str] = (),
+    seed: int = 0,
+    options: EvaluationOptions | None = None,
 ) -> dict[str, float]:
     """Embed all splits, evaluate, and write ``embeddings/``, ``records/test.parquet`` and ``evaluation.json``.
 
@@ -85,6 +93,7 @@ def measure(
         folder: the run folder.
         protocols: what else is measured where there are labels; see ``likewise.evaluation.downstream``.
         seed: of what these draw.
+        options: sentences for a model that knows texts; default as in a recipe.
 
     Returns:
         Numbers by the names of ``metrics.json``.
@@ -111,6 +120,9 @@ def measure(
             validation_class_scores=scores["validation"],
         )
         numbers, details = downstream(protocols, **embedded, num_classes=splits.train.num_classes, seed=seed)
+    texts = TextMeasurement()
+    if model.text is not None:
+        texts = measure_texts(model, splits, embedded, folder, options or EvaluationOptions())
     records = folder / "records" / "test.parquet"
     records.parent.mkdir(exist_ok=True)
     with replacing(records) as beside:
@@ -119,13 +131,16 @@ def measure(
         folder / "evaluation.json",
         _context(splits)
         | {
-            "intervals": {name: [float(low), float(high)] for name, (low, high) in result.intervals.items()},
+            "intervals": {
+                name: [float(low), float(high)] for name, (low, high) in (result.intervals | texts.intervals).items()
+            },
             "recall_curve": {str(k): float(value) for k, value in result.recall_curve.items()},
             "baselines": cached_baselines(splits, model.embedding_dim),
             **({"downstream": details} if details else {}),
-        },
+        }
+        | texts.context,
     )
-    return {name: float(value) for name, value in (result.metrics | numbers).items()}
+    return {name: float(value) for name, value in (result.metrics | numbers | texts.metrics).items()}
 
 
 def _context(splits: Splits) -> dict[str, Any]:

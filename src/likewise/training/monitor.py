@@ -90,6 +90,7 @@ class Monitor:
         order, draws = torch.Generator().manual_seed(self._seed), torch.Generator().manual_seed(self._seed + 1)
         sums: dict[str, float] = {}
         batches = 0
+        objective.attend(self._queries)
         for batch in objective.epoch(labels, min(self._batch_size, count), order):
             images = self._queries.take(batch.indices).to(device)
             try:

@@ -136,6 +136,10 @@ def data_of(recipe: Recipe) -> Splits:
         memory_limit=data.memory_limit,
         unlabeled=data.learn_from != "train",
         unlabeled_size=data.unlabeled_size,
+        image_column=data.image_column,
+        label_column=data.label_column,
+        caption_column=data.caption_column,
+        caption_templates=data.caption_templates,
     )
     if data.unseen_classes is not None:
         splits = with_unseen_classes(splits, data.unseen_classes)

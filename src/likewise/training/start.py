@@ -52,7 +52,10 @@ def take_weights(model: EmbeddingModel, start: Path, take: Literal["encoder", "m
         TrainingError: its encoder is another one, or takes other images.
     """
     source = load_model(start)
-    if source.encoder_options != model.encoder_options or source.input.channels != model.input.channels:
+    if (
+        source.encoder_options.stored() != model.encoder_options.stored()
+        or source.input.channels != model.input.channels
+    ):
         raise TrainingError(
             f"The model in {start} has the encoder {source.encoder_options!r} for {source.input.channels} channels.",
             expected=f"This run has {model.encoder_options!r} for {model.input.channels}.",

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from likewise.data import Splits
+from likewise.data import ImageDataset, Splits
+from likewise.data.captions import Captions
 from likewise.errors import RunError, TrainingError
-from likewise.models import EmbeddingModel, InputSpec, save_model
+from likewise.models import EmbeddingModel, InputSpec, TextEncoderOptions, save_model, text_encoder_names
 from likewise.objectives import find_objective, objective_names
 from likewise.recipe import Budget, Recipe
 from likewise.recipes import load_recipe
@@ -21,7 +22,7 @@ from likewise.training.compilation import compile_encoder
 from likewise.training.environment import describe_environment, make_fabric, peak_memory_mb
 from likewise.training.examples import write_examples
 from likewise.training.files import read_json, write_json
-from likewise.training.frozen import frozen_features
+from likewise.training.frozen import frozen_view
 from likewise.training.loop import epochs_and_steps, fit
 from likewise.training.measure import measure
 from likewise.training.monitor import Monitor
@@ -120,19 +121,24 @@ def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure | N
     model = build_model(recipe, splits)
     if start:
         take_weights(model, start, recipe.start_take if not recipe.before else recipe.before[-1].take)
-    if recipe.training.freeze == "encoder":
+    if recipe.training.freeze in ("encoder", "both"):
         model.freeze_encoder()
+    if recipe.training.freeze in ("text_encoder", "both") and model.text is not None:
+        model.text.freeze_encoder()
     objective = recipe.objective.build(model)
     learned = splits.to_learn_from(recipe.data.learn_from)
     if fabric.device.type == "cuda":
         learned = learned.to(fabric.device)
     epochs, steps = epochs_and_steps(len(learned), recipe.training)
     images = epochs * steps * recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1)
-    if recipe.training.freeze == "nothing":
+    if not model.encoder_frozen:
         compile_encoder(model, recipe.training.compile, images=images)
+    view = frozen_view(recipe, model.to(fabric.device))
+    seen = Splits(view(splits.train), view(splits.validation), view(splits.test), splits.unlabeled, splits.notes)
+    learned = view(learned, augmented=True)
     monitor = Monitor(
-        splits.train,
-        splits.validation,
+        seen.train,
+        seen.validation,
         batch_size=recipe.training.batch_size,
         sample=recipe.evaluation.monitor,
         seed=recipe.seed,
@@ -146,18 +152,17 @@ def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure | N
         steps,
         fabric.device,
     )
-    if recipe.training.freeze == "encoder":
-        learned = frozen_features(recipe, model.to(fabric.device), learned)
     beside_the_loop = time.perf_counter() - began
     progress = fit(recipe, learned, objective, fabric, monitor, folder, quiet=quiet)
     began = time.perf_counter()
     save_model(model, folder / "model")
     with torch.compiler.set_stance("force_eager"):
         if measured is None:
-            metrics = measure(model, splits, folder, protocols=recipe.evaluation.protocols, seed=recipe.seed)
+            options = recipe.evaluation
+            metrics = measure(model, seen, folder, protocols=options.protocols, seed=recipe.seed, options=options)
             write_examples(folder, objective, splits.test, seed=recipe.seed)
         else:
-            metrics = measured(model, splits, folder)
+            metrics = measured(model, seen, folder)
     last = progress.history[-1] if progress.history else monitor.look(objective, fabric.device)
     metrics |= {
         "collapsed": float(last["collapsed"]),
@@ -174,9 +179,14 @@ def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure | N
     }
     if "images_per_second" in last:
         metrics["images_per_second"] = last["images_per_second"]
-    write_json(folder / "warnings.json", _warnings(splits, last))
+    written = folder / "evaluation.json"
+    truncated = read_json(written).get("truncated_captions", {}) if written.is_file() else {}
+    write_json(folder / "warnings.json", _warnings(splits, last, truncated))
     write_json(folder / "metrics.json", metrics)
-    if "knn1_accuracy" in metrics:
+    if "text_to_image_recall_at_1" in metrics:
+        found = 100 * metrics["text_to_image_recall_at_1"]
+        logger.info("done: text to image recall@1 %.2f %% on test, in %s", found, folder)
+    elif "knn1_accuracy" in metrics:
         logger.info("done: 1-NN accuracy %.2f %% on test, in %s", 100 * metrics["knn1_accuracy"], folder)
     elif "map_at_r" in metrics:
         logger.info("done: MAP@R %.2f %% among unseen classes, in %s", 100 * metrics["map_at_r"], folder)
@@ -212,9 +222,13 @@ def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:
     if len(train) < 2:
         raise TrainingError(f"There are {len(train)} training images.", expected="Expected at least two.")
     sample = train.take(torch.linspace(0, len(train) - 1, min(len(train), 10_000)).round().long())
+    spec = InputSpec.measure(sample.cpu())
+    statistics = recipe.encoder.pixel_statistics
+    if statistics is not None:
+        spec = spec.model_copy(update={"mean": statistics[0], "std": statistics[1]})
     model = EmbeddingModel(
         recipe.encoder,
-        InputSpec.measure(sample.cpu()),
+        spec,
         embedding_dim=recipe.embedding_dim,
         normalize=recipe.normalize,
         batch_norm=recipe.batch_norm,
@@ -222,16 +236,31 @@ def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:
         dropout=recipe.dropout,
         class_names=train.class_names,
         class_scores=recipe.objective.scores,
+        head=recipe.head,
+        text_encoder=_text_encoder(recipe, train),
     )
     model.fit_to(sample.cpu())
     return model
+
+
+def _text_encoder(recipe: Recipe, train: ImageDataset) -> TextEncoderOptions | None:
+    """The options of the text encoder, with the words of the training captions where it learns them."""
+    if not recipe.objective.needs_captions:
+        return None
+    if recipe.text_encoder is None:
+        raise TrainingError(
+            f"The objective {recipe.objective.name} learns from captions, and the recipe names no text encoder.",
+            expected=f"Expected one of {', '.join(text_encoder_names())}.",
+            advice="Set text_encoder, for example --set text_encoder=small_transformer.",
+        )
+    return recipe.text_encoder.fitted(Captions(train).texts)
 
 
 def _peak(device: torch.device) -> float:
     return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else peak_memory_mb()
 
 
-def _warnings(splits: Splits, last: Mapping[str, Any]) -> list[str]:
+def _warnings(splits: Splits, last: Mapping[str, Any], truncated: Mapping[str, int]) -> list[str]:
     found = []
     if last["collapsed"]:
         found.append(
@@ -240,6 +269,9 @@ def _warnings(splits: Splits, last: Mapping[str, Any]) -> list[str]:
     bad = sum(len(part.bad_images) for part in (splits.train, splits.validation, splits.test))
     if bad:
         found.append(f"{bad} images could not be used and were left out; they are listed below.")
+    cut = sum(truncated.values())
+    if cut:
+        found.append(f"{cut:,} captions are longer than the text encoder reads and were cut.")
     return found + list(splits.notes)
 
 
@@ -255,14 +287,16 @@ def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
     with working_in(run.folder), logging_to(run.folder / "log.txt"):
         if data is None:
             timings = ("collapsed", "train_seconds", "total_seconds", "images_per_second", "peak_memory_mb")
-            protocols = run.recipe.evaluation.protocols
-            metrics = measure(run.model, run.data(), run.folder, protocols=protocols, seed=run.recipe.seed)
+            options = run.recipe.evaluation
+            metrics = measure(
+                run.model, run.data(), run.folder, protocols=options.protocols, seed=run.recipe.seed, options=options
+            )
             metrics |= {name: run.metrics[name] for name in timings if name in run.metrics}
             write_json(run.folder / "metrics.json", metrics)
             return metrics
         splits = data_of(run.recipe.with_overrides({"data.source": data}))
         folder = run.folder / "evaluations" / Path(data).name
         folder.mkdir(parents=True, exist_ok=True)
-        metrics = measure(run.model, splits, folder)
+        metrics = measure(run.model, splits, folder, options=run.recipe.evaluation)
         write_json(folder / "metrics.json", metrics)
         return metrics

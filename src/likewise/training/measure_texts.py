@@ -1,0 +1,219 @@
+"""What a model that knows texts is measured by: retrieval both ways, zero-shot, and the shape of the shared space.
+
+Test captions are the queries of text-to-image retrieval; a truncated one stays a query, and how many there are is said.
+Where some test captions occur word for word among the training captions and others do not, both kinds are also reported
+apart: the difference is what the model understands beyond sentences that it has seen.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from likewise.data import ImageDataset, Splits
+from likewise.data.captions import Captions
+from likewise.data.feature_store import FrozenTexts, is_frozen
+from likewise.data.prompts import class_prompts
+from likewise.errors import ModelError
+from likewise.evaluation import (
+    EmbeddedSplit,
+    ImageTextResult,
+    calibration_error,
+    fit_temperature,
+    image_text_retrieval,
+    modality_geometry,
+    nearest,
+    prompt_ensemble,
+    wilson,
+    zero_shot,
+)
+from likewise.models import EmbeddingModel
+from likewise.recipe import EvaluationOptions
+from likewise.training.files import replacing
+
+__all__ = ["TextMeasurement", "measure_texts"]
+
+KS = (1, 5, 10)
+SHOWN = 5
+LEAST_SHARE = 0.05  # of the captions that a group of them needs to be reported apart
+
+
+class TextMeasurement:
+    """Numbers by their names in ``metrics.json``, their intervals, and what else ``evaluation.json`` keeps of them."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self.intervals: dict[str, tuple[float, float]] = {}
+        self.context: dict[str, Any] = {}
+
+    def share(self, name: str, value: float, count: int) -> None:
+        """A share of ``count`` queries, with its 95 % Wilson interval."""
+        self.metrics[name] = value
+        self.intervals[name] = wilson(round(value * count), count)
+
+
+def measure_texts(
+    model: EmbeddingModel,
+    splits: Splits,
+    embedded: dict[str, EmbeddedSplit],
+    folder: Path,
+    options: EvaluationOptions,
+) -> TextMeasurement:
+    """Measure a model with a text tower, and write ``embeddings/texts.parquet`` and ``records/texts.parquet``.
+
+    Args:
+        model: with a text tower.
+        splits: with captions, or with labels, or both: what they have not is not measured.
+        embedded: image embeddings of validation and test.
+        folder: the run folder.
+        options: the sentences of zero-shot classification, and queries to show.
+    """
+    found = TextMeasurement()
+    test = embedded["test"]
+    if splits.test.captions is not None and splits.validation.captions is not None:
+        captions, texts = Captions(splits.test), _embed(model, splits.test)
+        result = image_text_retrieval(test.embeddings, texts[captions.text.numpy()], captions.image.numpy(), KS)
+        _add_recall(found, "", result)
+        checked = Captions(splits.validation)
+        rows = _embed(model, splits.validation)[checked.text.numpy()]
+        _add_recall(
+            found, "val_", image_text_retrieval(embedded["validation"].embeddings, rows, checked.image.numpy(), KS)
+        )
+        shape = modality_geometry(test.embeddings, texts[captions.text.numpy()], captions.image.numpy())
+        found.metrics |= {
+            "modality_gap": shape.gap,
+            "image_text_alignment": shape.alignment,
+            "image_text_uniformity": shape.uniformity,
+        }
+        _add_seen_and_unseen(found, captions, splits.train, result)
+        _write_texts(folder, captions, texts, test, result)
+    if test.labeled and splits.test.class_names:
+        _add_zero_shot(found, model, embedded, splits.test.class_names, options.templates)
+    if options.queries:
+        _write_queries(folder, model, options.queries, test)
+    found.context["truncated_captions"] = _truncated(model, splits)
+    return found
+
+
+def _embed(model: EmbeddingModel, data: ImageDataset) -> NDArray[np.float32]:
+    """Embeddings of a split's different captions; from kept features where the text encoder was not trained."""
+    texts = Captions(data).texts
+    tower = model.text
+    if tower is None:
+        raise ModelError("This model has no text tower.", expected="Expected one: texts are to be measured.")
+    if is_frozen(tower.encoder):
+        return tower.embed_features(FrozenTexts(model).of(texts), model.normalize != "never")
+    return model.embed_text(texts)
+
+
+def _add_recall(found: TextMeasurement, prefix: str, result: ImageTextResult) -> None:
+    for name, side in (("text_to_image", result.text_to_image), ("image_to_text", result.image_to_text)):
+        for k, value in side.recall.items():
+            found.share(f"{prefix}{name}_recall_at_{k}", value, len(side.ranks))
+        found.metrics[f"{prefix}{name}_median_rank"] = side.median_rank
+
+
+def _add_seen_and_unseen(
+    found: TextMeasurement, captions: Captions, train: ImageDataset, result: ImageTextResult
+) -> None:
+    """Recall of captions that training held word for word, and of those that it did not."""
+    known = {caption for given in train.captions or () for caption in given}
+    seen = np.array([text in known for text in captions.texts])[captions.text.numpy()]
+    if not LEAST_SHARE < seen.mean() < 1 - LEAST_SHARE:
+        return
+    # an image counts as seen where one of its captions is
+    image_seen = np.bincount(captions.image.numpy(), weights=seen, minlength=len(captions)) > 0
+    for name, ranks, mask in (
+        ("text_to_image", result.text_to_image.ranks, seen),
+        ("image_to_text", result.image_to_text.ranks, image_seen),
+    ):
+        for group, chosen in (("seen", mask), ("unseen", ~mask)):
+            if chosen.any():
+                found.share(f"{name}_recall_at_1_{group}", float((ranks[chosen] == 1).mean()), int(chosen.sum()))
+
+
+def _add_zero_shot(
+    found: TextMeasurement,
+    model: EmbeddingModel,
+    embedded: dict[str, EmbeddedSplit],
+    class_names: tuple[str, ...],
+    templates: tuple[str, ...],
+) -> None:
+    prompts = class_prompts(class_names, templates)
+    flat = model.embed_text([sentence for sentences in prompts for sentence in sentences])
+    classes = prompt_ensemble(flat.reshape(len(prompts), len(templates), -1))
+    test, validation = embedded["test"], embedded["validation"]
+    result = zero_shot(test.embeddings, classes, test.labels)
+    chosen = zero_shot(validation.embeddings, classes, validation.labels)
+    temperature = fit_temperature(chosen.similarities, validation.labels)
+    found.share("zero_shot_accuracy", result.accuracy, len(test))
+    found.share("val_zero_shot_accuracy", chosen.accuracy, len(validation))
+    found.metrics["zero_shot_calibration_error"] = calibration_error(result.similarities, test.labels, temperature)
+    found.context["zero_shot"] = {
+        "templates": list(templates),
+        "temperature": temperature,
+        "per_class_accuracy": {
+            name: float(value) for name, value in zip(class_names, result.per_class, strict=True) if np.isfinite(value)
+        },
+    }
+
+
+def _truncated(model: EmbeddingModel, splits: Splits) -> dict[str, int]:
+    """How many different captions of each split are longer than the text encoder reads, where there are any."""
+    if model.text is None:
+        return {}
+    counts = {}
+    for name in ("train", "validation", "test"):
+        data: ImageDataset = getattr(splits, name)
+        if data.captions is not None:
+            counts[name] = int(model.text.encoder.tokenize(Captions(data).texts).truncated.sum())
+    return {name: count for name, count in counts.items() if count}
+
+
+def _write_queries(folder: Path, model: EmbeddingModel, queries: tuple[str, ...], test: EmbeddedSplit) -> None:
+    """What the recipe's own queries find."""
+    scores, places = nearest(model.embed_text(queries), test.embeddings, min(SHOWN, len(test)), distance="cosine")
+    ids = np.asarray(test.ids, dtype=object)
+    columns = {
+        "caption": pa.array(queries, pa.string()),
+        "found": pa.array(ids[places].tolist(), pa.list_(pa.string())),
+        "similarities": pa.array((1 - scores).tolist(), pa.list_(pa.float32())),
+    }
+    path = folder / "records" / "queries.parquet"
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as beside:
+        pq.write_table(pa.table(columns), beside)
+
+
+def _write_texts(
+    folder: Path, captions: Captions, texts: NDArray[np.float32], test: EmbeddedSplit, result: ImageTextResult
+) -> None:
+    """Every test caption: its image, its rank, and the images found first."""
+    own = captions.image.numpy()
+    rows = texts[captions.text.numpy()]
+    scores, places = nearest(rows, test.embeddings, min(SHOWN, len(test)), distance="cosine")
+    ids = np.asarray(test.ids, dtype=object)
+    written = [captions.texts[place] for place in captions.text.tolist()]
+    table = pa.table(
+        {
+            "caption": pa.array(written, pa.string()),
+            "image": pa.array(ids[own].tolist(), pa.string()),
+            "rank": pa.array(result.text_to_image.ranks),
+            "found": pa.array(ids[places].tolist(), pa.list_(pa.string())),
+            "similarities": pa.array((1 - scores).tolist(), pa.list_(pa.float32())),
+        }
+    )
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(rows).ravel()), rows.shape[1])
+    embeddings = pa.table({"caption": table["caption"], "image": table["image"], "embedding": vectors})
+    for path, content in (
+        (folder / "records" / "texts.parquet", table),
+        (folder / "embeddings" / "texts.parquet", embeddings),
+    ):
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as beside:
+            pq.write_table(content, beside)

@@ -1,0 +1,112 @@
+"""Runs with captions, from recipe to report: what is written, what is frozen, and what stops a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import likewise as lw
+from likewise.data.sources.shapes import COLORS
+from likewise.errors import DatasetError, TrainingError
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 little pictures of one colour in a table with two captions each."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rows = ["image,caption"]
+    draws = np.random.default_rng(0)
+    for number in range(120):
+        color = list(COLORS)[number % 4]
+        pixels = np.array(COLORS[color]) + draws.integers(-30, 30, (12, 12, 3))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+        rows += [f"{number}.png,a {color} thing", f'{number}.png,"it is {color}, number {number}"']
+    (folder / "mine.csv").write_text("\n".join(rows) + "\n")
+    return folder / "mine.csv"
+
+
+SMALL = {"encoder__widths": (4, 8), "text_encoder__width": 16, "text_encoder__heads": 2}
+
+
+@pytest.fixture(scope="module")
+def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> lw.Run:
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIKEWISE_HOME", str(out.parent / "home"))
+        return lw.train(
+            "captions-clip", out, data=str(table), budget="smoke", quiet=True, epochs=6, learning_rate=5e-3,
+            evaluation__queries=("something red",), text_encoder__max_tokens=5, projection="pca", **SMALL,
+        )  # fmt: skip
+
+
+def test_a_table_becomes_a_model_that_is_searched_in_words(run: lw.Run) -> None:
+    names = [f"{way}_recall_at_{k}" for way in ("text_to_image", "image_to_text") for k in (1, 5, 10)]
+    assert all(0 <= run.metrics[name] <= 1 and name in run.evaluation["intervals"] for name in names)
+    assert run.metrics["text_to_image_recall_at_10"] > 0.5  # by chance: 10 of 24
+    assert "zero_shot_accuracy" not in run.metrics
+    assert "knn1_accuracy" not in run.metrics
+    data = run.data().test
+    found = run.model.embed_text(["a red thing"]) @ run.model.embed(data.images).T  # type: ignore[arg-type]
+    assert data.captions is not None
+    assert data.captions[int(found.argmax())][0] == "a red thing"
+
+
+def test_the_records_say_what_stands_behind_the_numbers(run: lw.Run) -> None:
+    records = pq.read_table(run.folder / "records" / "texts.parquet").to_pylist()
+    assert len(records) == 48
+    assert np.mean([row["rank"] == 1 for row in records]) == run.metrics["text_to_image_recall_at_1"]
+    for row in records:
+        assert (row["image"] == row["found"][0]) == (row["rank"] == 1)
+    [query] = pq.read_table(run.folder / "records" / "queries.parquet").to_pylist()
+    assert query["caption"] == "something red"
+    assert query["similarities"] == sorted(query["similarities"], reverse=True)
+
+
+def test_the_report_shows_sentences_and_what_they_find(run: lw.Run) -> None:
+    page = (run.folder / "report.html").read_text("utf-8")
+    for name in ("text_search", "worst_texts", "similarity_matrix", "modalities"):
+        assert (run.folder / "figures" / f"{name}.png").is_file()
+    assert "something red" in page
+
+
+def test_captions_that_were_cut_are_counted(run: lw.Run) -> None:
+    assert run.evaluation["truncated_captions"] == {"train": 86, "validation": 10, "test": 24}
+    assert any("120 captions are longer" in warning for warning in run.warnings)
+
+
+@pytest.mark.parametrize("freeze", ["encoder", "text_encoder", "both"])
+def test_what_is_frozen_stays_as_it_was(freeze: str, table: Path, tmp_path: Path) -> None:
+    options = {"budget": "smoke", "quiet": True, "projection": "pca", "freeze": freeze, **SMALL}
+    once = lw.train("captions-clip", tmp_path / "once", data=str(table), epochs=1, **options).model
+    twice = lw.train("captions-clip", tmp_path / "twice", data=str(table), epochs=2, **options).model
+    assert once.text is not None
+    assert twice.text is not None
+
+    def same(first: object, second: object) -> bool:
+        pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)  # type: ignore[attr-defined]
+        return all(bool((a == b).all()) for a, b in pairs)
+
+    assert same(once.encoder, twice.encoder) == (freeze in ("encoder", "both"))
+    assert same(once.text.encoder, twice.text.encoder) == (freeze in ("text_encoder", "both"))
+    assert not same(once.embedding, twice.embedding)
+    assert not same(once.text.embedding, twice.text.embedding)
+
+
+def test_class_names_as_captions_classify_without_training_on_labels(tmp_path: Path) -> None:
+    run = lw.train(
+        "captions-clip", tmp_path / "run", data="digits", budget="smoke", quiet=True, epochs=4, learning_rate=5e-3,
+        projection="pca", caption_templates=("the digit {}", "a {}"), evaluation__templates=("a {}",), **SMALL,
+    )  # fmt: skip
+    assert set(run.evaluation["zero_shot"]["per_class_accuracy"]) == set("0123456789")
+    assert run.metrics["zero_shot_accuracy"] > 0.3
+
+
+def test_images_without_captions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"digits has no captions.*caption_templates"):
+        lw.train("captions-clip", tmp_path / "a", data="digits", budget="smoke", quiet=True)
+    with pytest.raises(TrainingError, match="names no text encoder"):
+        lw.train("digits-crossentropy", tmp_path / "b", data="shapes", budget="smoke", quiet=True, objective="clip")
