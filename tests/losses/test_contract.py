@@ -81,6 +81,21 @@ def test_ranks_equal_one_process(case: Case, ranks: int, gloo) -> None:  # type:
                 torch.testing.assert_close(grad, weight.grad, rtol=1e-6, atol=1e-10)
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if c.has("memory")], ids=lambda c: c.id)
+def test_ranks_with_a_memory_equal_one_process(case: Case, gloo) -> None:  # type: ignore[no-untyped-def]
+    from gloo_pool import embed, make_weights
+
+    tensors, memory = case.inputs(11, seed=4), tuple(case.inputs(8, seed=12))
+    weights = make_weights(tensors)
+    whole = case(*embed(tensors, weights), memory=memory)
+    whole.backward()
+    parts = [[share(t, r, 3, whole=False) for t in tensors] for r in range(3)]
+    options = {**case.options, "memory": memory}
+    for value, grads in gloo.run(case=CASES.index(case), tensors=parts, options=options, ranks=3, sharded=None):
+        assert value == pytest.approx(float(whole.detach()), rel=1e-9)
+        torch.testing.assert_close(grads[0], weights[0].grad, rtol=1e-6, atol=1e-10)
+
+
 def share(tensor: Tensor, rank: int, ranks: int, whole: bool) -> Tensor:
     """Uneven shares: 7 and 4 rows of 11, or 5, none and 6. An input with fewer rows goes to the first and last rank."""
     if whole:
