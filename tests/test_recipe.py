@@ -39,6 +39,20 @@ def test_the_paper_budget_is_the_course_sheets_setting() -> None:
     }
 
 
+def test_the_fashion_losses_differ_in_the_objective_and_see_as_many_images() -> None:
+    recipes = load_recipes(["fashion-losses"], budget="laptop")
+    assert [recipe.objective.label for recipe in recipes] == [
+        *("cross-entropy", "siamese", "triplet", "n-pairs", "supcon", "multi-similarity", "proxy-anchor")
+    ]
+    assert len({recipe.data for recipe in recipes}) == len({recipe.embedding_dim for recipe in recipes}) == 1
+    assert {recipe.encoder.name for recipe in recipes} == {"small_cnn"}
+    seen = {r.training.epochs * r.training.batch_size * (1 + r.objective.draws_pairs) for r in recipes}
+    assert len(seen) == 1
+    paper = load_recipe("fashion-proxyanchor", budget="paper").objective.model_dump()
+    assert paper["loss_learning_rate"] == 100
+    assert (paper["loss"]["margin"], paper["loss"]["alpha"]) == (0.1, 32)
+
+
 def test_overrides_find_their_section_or_say_what_is_near() -> None:
     recipe = Recipe.parse(SHORT)
     changed = recipe.with_overrides({"epochs": 7, "objective.margin": 1.5, "data.source": "mnist", "seed": 3})
