@@ -16,9 +16,9 @@ from torch.autograd.function import once_differentiable
 from likewise.errors import LossInputError
 from likewise.losses._checks import check_embeddings, check_labels, may_look
 from likewise.losses._gather import Group, combine, gather
-from likewise.losses._rules import SAFE_SCORE, Elementwise, pair_logsumexp, unsort
-from likewise.losses._tiled import Layout, run_tiles
-from likewise.losses._two_sums import TwoSums
+from likewise.losses._layout import Layout
+from likewise.losses._rules import Bound, Elementwise, pair_logsumexp
+from likewise.losses._space import row_dots, row_parts
 
 Memory = tuple[Tensor, Tensor] | None
 
@@ -26,21 +26,30 @@ Memory = tuple[Tensor, Tensor] | None
 class _Unit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        # scaled by the largest entry first, so that squares neither overflow nor vanish
-        largest = x.detach().abs().amax(dim=1, keepdim=True)
-        usable = torch.where(largest > 0, largest, 1)
-        norm = torch.linalg.vector_norm(x.detach() / usable, dim=1, keepdim=True) * usable
-        inverse = torch.where(largest > 0, 1 / torch.where(largest > 0, norm, 1), 0)
-        u = x.detach() * inverse
-        ctx.save_for_backward(u, inverse)
-        return u
+        inverse = x.new_empty(len(x), 1)
+        out = torch.empty_like(x)
+        for part in row_parts(x):
+            rows = x.detach()[part]
+            # scaled by the largest entry first, so that squares neither overflow nor vanish
+            largest = rows.abs().amax(dim=1, keepdim=True)
+            usable = torch.where(largest > 0, largest, 1)
+            norm = torch.linalg.vector_norm(rows / usable, dim=1, keepdim=True) * usable
+            inverse[part] = torch.where(largest > 0, 1 / torch.where(largest > 0, norm, 1), 0)
+            torch.mul(rows, inverse[part], out=out[part])
+        ctx.save_for_backward(x, inverse)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        u, inverse = ctx.saved_tensors
-        along = torch.linalg.vecdot(u, grads[0]).unsqueeze(1)
-        return torch.addcmul(grads[0], u, along, value=-1).mul_(inverse)
+        x, inverse = ctx.saved_tensors
+        out = torch.empty_like(grads[0])
+        for part in row_parts(x):
+            rows, grad = x[part] * inverse[part], grads[0][part]
+            torch.addcmul(grad, rows, (rows * grad).sum(dim=1, keepdim=True), value=-1, out=out[part]).mul_(
+                inverse[part]
+            )
+        return out
 
 
 def unit(x: Tensor) -> Tensor:
@@ -131,43 +140,54 @@ class LabelledBatch:
 
     def positive_dots(self, *, with_self: bool = False) -> Tensor:
         """Per row the sum of dot products with its positives: one product with the class sum."""
-        total: Tensor = torch.linalg.vecdot(self.rows, class_sums(self.all_columns, self.layout, self.labels))
-        return total if with_self else total - self.rows.pow(2).sum(dim=1)
+        total = row_dots(self.rows, class_sums(self.all_columns, self.layout, self.labels))
+        return total if with_self else total - row_dots(self.rows, self.rows)
 
     def logsumexp(
         self,
         over: str,
         *,
         scale: float = 1.0,
-        bound: float | None = None,
+        bound: Bound = None,
         metric: str = "dot",
-        with_self: bool = False,
         score: Elementwise | None = None,
         slope: Elementwise | None = None,
     ) -> Tensor:
         """Per row the log-sum-exp over its ``negative`` or ``positive`` columns; -inf over none."""
-        rows, _ = pair_logsumexp(
-            self.rows,
-            self.columns,
+        rows, columns = self.rows, self.columns
+        if metric != "dot" and len(self.all_columns):
+            # distances do not notice a shift, and around the mean fewer digits are lost
+            center = self.all_columns.detach().mean(dim=0)
+            rows, columns = rows - center, None if columns is None else columns - center
+        per_row, _ = pair_logsumexp(
+            rows,
+            columns,
             self.layout,
             over=over,
             scale=scale,
             bound=bound,
             metric=metric,
-            with_self=with_self,
             score=score,
             slope=slope,
         )
-        return rows
+        return per_row
 
-    def two_logsumexps(self, scale: float, bound: float | None, *, with_self: bool = False) -> tuple[Tensor, Tensor]:
-        """Per row the log-sum-exp of scale · dot over its positives, and over its negatives."""
-        if bound is not None and bound <= SAFE_SCORE:
-            rule = TwoSums(self.layout, self.rows, with_self=with_self)
-            pull, push = run_tiles(self.rows, self.columns, self.layout, rule, scale)
-            return unsort(pull, self.layout.row_order), unsort(push, self.layout.row_order)
-        pull = self.logsumexp("positive", scale=scale, bound=bound, with_self=with_self)
-        return pull, self.logsumexp("negative", scale=scale, bound=bound)
+    def logsumexp_others(self, scale: float, bound: Bound) -> Tensor:
+        """Per row the log-sum-exp over all other columns, but without the positive of a row that has only one.
+
+        That one the caller adds inside a softplus: there alone can a loss come near 0, and digits would be lost.
+        """
+        labels, order = self.layout.col_labels, self.layout.col_order
+        place = torch.arange(len(labels), device=labels.device)
+        first = torch.searchsorted(labels, labels)
+        lone = torch.searchsorted(labels, labels, right=True) - first <= 2
+        codes = torch.where(lone, first, place)
+        if order is not None:
+            codes = torch.empty_like(codes).index_copy(0, order, codes)
+        size = self.layout.tile_size
+        mine, every = (codes, None) if self.columns is None else (codes[self._own], codes)
+        layout = Layout(mine, every, tile_size=size)
+        return pair_logsumexp(self.rows, self.columns, layout, over="negative", scale=scale, bound=bound)[0]
 
     def mean(self, per_row: Tensor, use: Tensor | None = None) -> Tensor:
         """Mean over the rows of all ranks that are in use."""

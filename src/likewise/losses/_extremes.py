@@ -1,7 +1,8 @@
 """Each row's farthest positive and nearest negative, streamed over tiles: what hard mining needs, never N × N.
 
-A tile first gives its smallest value per row (a minimum without an index is ten times cheaper on the CPU), and each row
-remembers which tile held its best. The column inside that tile is looked up at the end, once per row.
+On the CPU the largest value of a run of entries is ten times cheaper than its place. So each row remembers the run of 64
+columns that held its best, and the place inside that run is looked up at the end, once per row. On CUDA the place comes
+with the value and nothing is read back.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ import torch
 from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch
-from likewise.losses._tiled import Layout, Space, Tile
+from likewise.losses._layout import Layout
+from likewise.losses._space import Space
+
+RUN = 64
 
 
 def nearest_negatives(batch: LabelledBatch) -> Tensor:
     """(N,) int64: the column of another class at the smallest Euclidean distance; any column where there is none."""
-    return _extreme(batch, "negative", -1.0)[0]
+    return _extreme(batch, "negative", -1.0)
 
 
 def farthest_positives(batch: LabelledBatch) -> Tensor:
     """(N,) int64: the column of the same class, not the row itself, at the largest Euclidean distance."""
-    return _extreme(batch, "positive", 1.0)[0]
+    return _extreme(batch, "positive", 1.0)
 
 
-def _extreme(batch: LabelledBatch, over: str, sign: float) -> tuple[Tensor, Tensor]:
-    """Per row the column with the largest sign · squared distance, and that value; -inf over none."""
+def _extreme(batch: LabelledBatch, over: str, sign: float) -> Tensor:
+    """Per row the column with the largest sign · squared distance."""
     layout = batch.layout
     center = batch.all_columns.detach().mean(dim=0)
     rows = batch.rows.detach() - center
@@ -33,45 +37,55 @@ def _extreme(batch: LabelledBatch, over: str, sign: float) -> tuple[Tensor, Tens
     if batch.columns is not None:
         cols = batch.columns.detach() - center
         cols = cols if layout.col_order is None else cols[layout.col_order]
-    space = Space(rows, cols, "squared", 1.0, layout.symmetric)
+    space = Space(rows, cols, "squared", sign, layout.symmetric)
+    find = _run_of_best if layout.on_host else _place_of_best
     best = rows.new_full((len(rows),), -torch.inf)
-    block = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+    column = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
     for tile in layout.tiles(over):
-        tile_RC = _scores(space, tile, sign)
-        _improve(best, block, tile.rows, tile_RC.amax(dim=1), tile.cols.start)
+        tile_RC = space.measure(tile, 0)
+        tile.bar(tile_RC, -torch.inf)
+        _improve(best, column, tile.rows, *find(tile_RC, 1), tile.cols.start)
         if tile.mirrored:
-            _improve(best, block, tile.cols, tile_RC.amax(dim=0), tile.rows.start)
-    column = _columns(space, layout, over, sign, block)
-    values = best
+            _improve(best, column, tile.cols, *find(tile_RC, 0), tile.rows.start)
+    if layout.on_host:
+        column = _look_up(space, layout, over, column)
     if layout.col_order is not None:
         column = layout.col_order[column]
-    if layout.row_order is not None:
-        column = torch.empty_like(column).index_copy(0, layout.row_order, column)
-        values = torch.empty_like(best).index_copy(0, layout.row_order, best)
-    return column, values
+    return column if layout.row_order is None else torch.empty_like(column).index_copy(0, layout.row_order, column)
 
 
-def _scores(space: Space, tile: Tile, sign: float) -> Tensor:
-    tile_RC = space.measure(tile, fresh=False)
-    if sign < 0:
-        tile_RC.neg_()
-    return tile_RC if tile.barred is None else tile_RC.masked_fill_(tile.barred, -torch.inf)
+def _place_of_best(tile_RC: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    values, places = tile_RC.max(dim=dim)
+    return values, places
 
 
-def _improve(best: Tensor, block: Tensor, part: slice, found: Tensor, start: int) -> None:
+def _run_of_best(tile_RC: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The largest value, and where its run begins."""
+    length = tile_RC.shape[dim]
+    whole = length // RUN * RUN
+    tops = []
+    if whole:
+        tops.append(tile_RC.narrow(dim, 0, whole).unflatten(dim, (-1, RUN)).amax(dim=dim + 1))
+    if whole < length:
+        tops.append(tile_RC.narrow(dim, whole, length - whole).amax(dim=dim, keepdim=True))
+    values, runs = torch.cat(tops, dim=dim).max(dim=dim)
+    return values, runs.mul_(RUN)
+
+
+def _improve(best: Tensor, column: Tensor, part: slice, found: Tensor, places: Tensor, start: int) -> None:
     better = found > best[part]
     best[part] = torch.where(better, found, best[part])
-    block[part] = torch.where(better, start, block[part])
+    column[part] = torch.where(better, places + start, column[part])
 
 
-def _columns(space: Space, layout: Layout, over: str, sign: float, block: Tensor) -> Tensor:
-    """The column inside the block that each row remembers."""
-    column = torch.zeros_like(block)
-    for start in range(0, layout.shape[1], layout.tile):
-        members = (block == start).nonzero().squeeze(1)
-        cols = slice(start, min(start + layout.tile, layout.shape[1]))
-        for some in torch.split(members, layout.tile):
+def _look_up(space: Space, layout: Layout, over: str, column: Tensor) -> Tensor:
+    """The column inside the run that each row remembers."""
+    by_run = torch.argsort(column, stable=True)
+    starts, counts = torch.unique_consecutive(column[by_run], return_counts=True)
+    out = torch.empty_like(column)
+    for start, rows in zip(starts.tolist(), torch.split(by_run, counts.tolist()), strict=True):
+        cols = slice(start, min(start + RUN, layout.shape[1]))
+        for some in torch.split(rows, layout.tile):
             barred = layout.barred_for(some, cols, over)
-            squared = space.x_norm[some] + space.y_norm[:, cols] - 2 * space.x[some] @ space.y[cols].T
-            column[some] = start + (sign * squared).masked_fill_(barred, -torch.inf).argmax(dim=1)
-    return column
+            out[some] = start + space.between(some, cols).masked_fill_(barred, -torch.inf).argmax(dim=1)
+    return out

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch
-from likewise.losses._tiled import Rule, Tile, run_tiles
+from likewise.losses._layout import Tile
+from likewise.losses._tiled import Rule, run_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,13 @@ class Hinges(Rule):
         """The values, and 1 on active positives, -1 on active negatives, 0 elsewhere."""
         scaled_RC = tile_RC * side.slope
         value_RC = side.far - scaled_RC
-        if tile.barred is None:
+        if tile.mask is None:
             return value_RC.clamp_min_(0), (value_RC > 0).to(tile_RC.dtype).neg_()
-        value_RC = torch.where(tile.barred, scaled_RC - side.near, value_RC).clamp_min_(0)
+        value_RC = torch.where(tile.mask, scaled_RC - side.near, value_RC).clamp_min_(0)
         if tile.selves is not None:
             value_RC.masked_fill_(tile.selves, 0)
         active_RC = (value_RC > 0).to(tile_RC.dtype)
-        return value_RC, torch.where(tile.barred, active_RC, -active_RC)
+        return value_RC, torch.where(tile.mask, active_RC, -active_RC)
 
     def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
         """Add the tile's values and counts, for its rows and, where mirrored, its columns."""

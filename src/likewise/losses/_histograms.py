@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch
+from likewise.losses._layout import Tile
 from likewise.losses._rules import unsort
-from likewise.losses._tiled import Rule, Tile, run_tiles
+from likewise.losses._tiled import Rule, run_tiles
 
 
 class Histograms(Rule):
@@ -29,7 +30,7 @@ class Histograms(Rule):
         place_RC = tile_RC.add_(1).mul_((self.nodes - 1) / 2)
         low_RC = place_RC.long().clamp_(0, self.nodes - 2)
         share_RC = place_RC.sub_(low_RC)
-        return (low_RC if tile.barred is None else low_RC + self.nodes * tile.barred), share_RC
+        return (low_RC if tile.mask is None else low_RC + self.nodes * tile.mask), share_RC
 
     def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
         """Add the tile's shares to its rows and, where mirrored, to its columns."""

@@ -7,6 +7,7 @@ autocast a loss computes in the precision it is given, float32 at least: a simil
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
 from collections.abc import Callable
@@ -19,9 +20,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def full_precision(x: Tensor | None) -> torch.autocast:
+def full_precision(x: Tensor | None) -> contextlib.AbstractContextManager[object]:
     """Autocast off on the device of this tensor."""
-    return torch.autocast("cpu" if x is None else x.device.type, enabled=False)
+    device = "cpu" if x is None else x.device.type
+    if not torch.amp.is_autocast_available(device):
+        return contextlib.nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def opaque(function: Callable[P, R]) -> Callable[P, R]:

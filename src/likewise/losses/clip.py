@@ -13,10 +13,12 @@ from likewise.errors import LossInputError
 from likewise.losses._batch import class_sums, unit
 from likewise.losses._checks import check_embeddings, check_labels, check_positive, check_same_shape, may_look
 from likewise.losses._gather import Group, combine, gather, total_rows
+from likewise.losses._layout import Layout
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
+from likewise.losses._row_softmax import row_softmax_sum
 from likewise.losses._rules import pair_logsumexp, pair_sum, softplus
-from likewise.losses._tiled import Layout
+from likewise.losses._space import row_dots
 
 Scalar = float | Tensor
 
@@ -77,55 +79,49 @@ def clip_loss(
     total = total_rows(len(a), group, a.device)
     if group is None:
         labels = torch.arange(len(a), device=a.device) if ids is None else ids
-        both = _Direction(rows, b, labels, labels, None, bound, tile_size, several=ids is not None, both=True)
-        return 0.5 * both.total() / total
+        both = (
+            _both(rows, b, labels, bound, tile_size)
+            if ids is None
+            else _by_id(rows, b, labels, labels, bound, tile_size, both=True)
+        )
+        return 0.5 * both / total
     all_a, start = gather(rows, group)
     all_b, _ = gather(b, group)
-    every = torch.arange(len(all_a), device=a.device) if ids is None else gather(ids, group)[0]
-    mine = every[start : start + len(a)]
-    several = ids is not None
-    to_text = _Direction(rows, all_b, mine, every, b, bound, tile_size, several=several, both=False)
-    to_image = _Direction(b, all_a, mine, every, rows, bound, tile_size, several=several, both=False)
-    return 0.5 * combine(to_text.total() + to_image.total(), group) / total
+    if ids is None:
+        own = torch.arange(start, start + len(a), device=a.device)
+        to_text = row_softmax_sum(rows, all_b, own, bound=bound, tile_size=tile_size)
+        to_image = row_softmax_sum(b, all_a, own, bound=bound, tile_size=tile_size)
+    else:
+        every = gather(ids, group)[0]
+        to_text = _by_id(rows, all_b, ids, every, bound, tile_size)
+        to_image = _by_id(b, all_a, ids, every, bound, tile_size)
+    return 0.5 * combine(to_text + to_image, group) / total
 
 
-class _Direction:
-    """Rows against columns, and with ``both`` columns against rows, as sums of -log of the softmax at the positives."""
+def _both(rows: Tensor, columns: Tensor, labels: Tensor, bound: float | None, tile_size: int | None) -> Tensor:
+    """Row i and column i: the sum of -log of both softmaxes at them, each tile read as rows and as columns."""
+    layout = Layout(labels, labels, tile_size=tile_size)
+    push_rows, push_cols = pair_logsumexp(rows, columns, layout, over="negative", bound=bound, both=True)
+    partner = row_dots(rows, columns)
+    return softplus(push_rows - partner).sum() + softplus(push_cols - partner).sum()
 
-    def __init__(
-        self,
-        rows: Tensor,
-        columns: Tensor,
-        row_labels: Tensor,
-        col_labels: Tensor,
-        partners: Tensor | None,
-        bound: float | None,
-        tile_size: int | None,
-        *,
-        several: bool,
-        both: bool,
-    ) -> None:
-        self.rows, self.columns, self.both, self.several = rows, columns, both, several
-        self.row_labels, self.col_labels = row_labels, col_labels
-        self.partners = columns if partners is None else partners
-        self.layout = Layout(row_labels, col_labels, tile_size=tile_size)
-        self.bound = bound
 
-    def _logsumexp(self, over: str) -> tuple[Tensor, Tensor]:
-        return pair_logsumexp(self.rows, self.columns, self.layout, over=over, bound=self.bound, both=self.both)
-
-    def total(self) -> Tensor:
-        """The sum over rows, and over columns where both are wanted."""
-        push_rows, push_cols = self._logsumexp("negative")
-        if not self.several:
-            partner = torch.linalg.vecdot(self.rows, self.partners)
-            total = softplus(push_rows - partner).sum()
-            return total + softplus(push_cols - partner).sum() if self.both else total
-        pull_rows, pull_cols = self._logsumexp("positive")
-        total = _several(self.rows, self.columns, self.row_labels, self.col_labels, pull_rows, push_rows)
-        if not self.both:
-            return total
-        return total + _several(self.columns, self.rows, self.col_labels, self.row_labels, pull_cols, push_cols)
+def _by_id(
+    rows: Tensor,
+    columns: Tensor,
+    row_ids: Tensor,
+    col_ids: Tensor,
+    bound: float | None,
+    tile_size: int | None,
+    *,
+    both: bool = False,
+) -> Tensor:
+    """Rows against columns, and with ``both`` columns against rows: sums over rows of the mean over positives."""
+    layout = Layout(row_ids, col_ids, tile_size=tile_size)
+    push, push_cols = pair_logsumexp(rows, columns, layout, over="negative", bound=bound, both=both)
+    pull, pull_cols = pair_logsumexp(rows, columns, layout, over="positive", bound=bound, both=both)
+    total = _several(rows, columns, row_ids, col_ids, pull, push)
+    return total + _several(columns, rows, col_ids, row_ids, pull_cols, push_cols) if both else total
 
 
 def _several(
@@ -135,7 +131,7 @@ def _several(
     layout = Layout(row_labels, col_labels)
     ordered = layout.col_labels
     count = torch.searchsorted(ordered, row_labels, right=True) - torch.searchsorted(ordered, row_labels)
-    mean = torch.linalg.vecdot(rows, class_sums(columns, layout, row_labels)) / count
+    mean = row_dots(rows, class_sums(columns, layout, row_labels)) / count
     pull = torch.where(count == 1, mean, pull)
     total: Tensor = ((pull - mean) + softplus(push - pull)).sum()
     return total
@@ -185,7 +181,7 @@ def sigmoid_loss(
         )
     rows = a / temperature
     shift = shift.to(a.dtype).reshape(1, 1)
-    positive = torch.linalg.vecdot(rows, b) + shift[0]
+    positive = row_dots(rows, b) + shift[0]
     columns, start = gather(b, group)
     # the bias is one more coordinate: the engine then needs no rule of its own for it, and its gradient comes along
     rows = torch.cat([rows, shift.expand(len(a), 1)], dim=1)

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from likewise.losses._checks import check_embeddings, check_positive, check_same_shape
 from likewise.losses._gather import Group, combine, gather, total_rows
+from likewise.losses._layout import Layout
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
 from likewise.losses._rules import pair_logsumexp
-from likewise.losses._tiled import Layout
 
 
 def alignment(view1: Tensor, view2: Tensor, *, alpha: float = 2, group: Group = None) -> Tensor:
@@ -88,15 +88,8 @@ def uniformity(embeddings: Tensor, *, t: float = 2, group: Group = None, tile_si
     every = torch.arange(len(columns), device=x.device)
     mine = every[start : start + len(x)]
     layout = Layout(mine, None if group is None else every, tile_size=tile_size)
-
-    def score(squared: Tensor) -> Tensor:
-        return squared.mul_(-t)
-
-    def slope(squared: Tensor) -> Tensor:
-        return torch.full_like(squared, -t)
-
     other = None if group is None else columns - center
-    per_row, _ = pair_logsumexp(x - center, other, layout, over="negative", metric="squared", score=score, slope=slope)
+    per_row, _ = pair_logsumexp(x - center, other, layout, over="negative", metric="squared", scale=-t)
     every_row, _ = gather(per_row, group)
     return torch.logsumexp(every_row, dim=0) - math.log(len(columns) * (len(columns) - 1))
 

@@ -1,7 +1,7 @@
 """Given pairs in two sets, in-batch negatives, one direction: InfoNCE and multiple-negatives ranking.
 
 Row i of the queries belongs to row i of the keys; all other keys are its negatives. Per query the loss is
-softplus(log-sum-exp over the negatives - similarity to the positive).
+softplus(log-sum-exp over the negatives - similarity to the positive), value and gradient in one pass.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from likewise.losses._checks import check_embeddings, check_positive, check_same
 from likewise.losses._gather import Group, combine, gather, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
-from likewise.losses._rules import pair_logsumexp, softplus
-from likewise.losses._tiled import Layout
+from likewise.losses._row_softmax import row_softmax_sum
 
 
 def _one_direction(
@@ -24,17 +23,12 @@ def _one_direction(
 ) -> Tensor:
     """Mean over queries; ``keys`` row i is the positive, ``extra`` rows are negatives of every query. Unit rows."""
     columns, start = gather(keys, group)
-    labels = torch.arange(len(columns), device=keys.device)
-    mine = labels[start : start + len(queries)]
     if extra is not None:
         columns = torch.cat([columns, gather(extra, group)[0]])
-        labels = torch.arange(len(columns), device=keys.device)
     scale = 1 / temperature
-    layout = Layout(mine, labels, tile_size=tile_size)
-    negatives, _ = pair_logsumexp(queries, columns, layout, over="negative", scale=scale, bound=scale)
-    positive = torch.linalg.vecdot(queries, keys) * scale
-    total = total_rows(len(queries), group, queries.device)
-    return combine(softplus(negatives - positive).sum(), group) / total
+    own = torch.arange(start, start + len(queries), device=queries.device)
+    local = row_softmax_sum(queries, columns, own, scale=scale, bound=scale, tile_size=tile_size)
+    return combine(local, group) / total_rows(len(queries), group, queries.device)
 
 
 @opaque

@@ -19,22 +19,6 @@ from likewise.losses._positives import sum_over_positives
 from likewise.losses._rules import softplus
 
 
-def _minus(distance: Tensor) -> Tensor:
-    return distance.neg_()
-
-
-def _minus_one(distance: Tensor) -> Tensor:
-    return torch.full_like(distance, -1)
-
-
-def _plus(distance: Tensor) -> Tensor:
-    return distance
-
-
-def _one(distance: Tensor) -> Tensor:
-    return torch.ones_like(distance)
-
-
 @opaque
 def lifted_structure_loss(
     embeddings: Tensor,
@@ -73,7 +57,7 @@ def lifted_structure_loss(
     batch = LabelledBatch(embeddings, labels, normalize=False, group=group, tile_size=tile_size)
     positives, _ = batch.counts()
     batch.require_positives(positives)
-    push = batch.logsumexp("negative", metric="euclidean", score=_minus, slope=_minus_one) + margin
+    push = batch.logsumexp("negative", metric="euclidean", scale=-1.0) + margin
     # finite where a row has no negative: the pair's value is then 0 with slope 0
     push = torch.where(torch.isinf(push), torch.finfo(push.dtype).min / 8, push)
     others, _ = gather(push, group)
@@ -123,8 +107,8 @@ def generalized_lifted_structure_loss(
     batch = LabelledBatch(embeddings, labels, normalize=False, group=group, memory=memory, tile_size=tile_size)
     positives, negatives = batch.counts()
     use = (positives > 0) & (negatives > 0)
-    pull = batch.logsumexp("positive", metric="euclidean", score=_plus, slope=_one)
-    push = batch.logsumexp("negative", metric="euclidean", score=_minus, slope=_minus_one) + margin
+    pull = batch.logsumexp("positive", metric="euclidean")
+    push = batch.logsumexp("negative", metric="euclidean", scale=-1.0) + margin
     return batch.mean(torch.relu(torch.where(use, pull, 0) + torch.where(use, push, 0)), use)
 
 

@@ -16,8 +16,9 @@ from likewise.losses._checks import check_embeddings, check_labels, check_not_ne
 from likewise.losses._gather import Group, combine, gather, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
-from likewise.losses._rules import pair_logsumexp, softplus
-from likewise.losses._tiled import Layout
+from likewise.losses._row_softmax import row_softmax_sum
+from likewise.losses._rules import softplus
+from likewise.losses._space import row_dots
 
 
 def n_pairs_loss(similarities: Tensor, labels: Tensor, *, normalize_targets: bool = True) -> Tensor:
@@ -101,10 +102,14 @@ def n_pairs_embedding_loss(
     number = positives + 1
     scale = 1 / temperature
     bound = scale if normalize else None
-    pull, push = batch.two_logsumexps(scale, bound, with_self=True)
+    # the self-pair is known without a tile; the positive that logsumexp_others leaves out where it is the only one
+    # comes back with it, and softplus keeps the digits of a row that is alone in its class
+    own = row_dots(batch.rows, batch.rows) * scale
     mean = batch.positive_dots(with_self=True) * scale / number
-    pull = torch.where(number == 1, mean, pull)
-    per_row = (pull - mean) + softplus(push - pull)
+    partner = 2 * mean - own
+    own = torch.where(number == 2, torch.logaddexp(own, partner), own)
+    mean = torch.where(number == 1, own, mean)
+    per_row = (own - mean) + softplus(batch.logsumexp_others(scale, bound) - own)
     return batch.mean(per_row if normalize_targets else per_row * number)
 
 
@@ -145,10 +150,8 @@ def multiclass_n_pairs_loss(
     p = check_embeddings("positives", positives, min_rows=least)
     check_same_shape("anchors", a, "positives", p)
     columns, start = gather(p, group)
-    every = torch.arange(len(columns), device=a.device)
-    layout = Layout(every[start : start + len(a)], every, tile_size=tile_size)
-    push, _ = pair_logsumexp(a, columns, layout, over="negative")
-    total = softplus(push - torch.linalg.vecdot(a, p)).sum()
+    own = torch.arange(start, start + len(a), device=a.device)
+    total = row_softmax_sum(a, columns, own, tile_size=tile_size)
     if regularization:
         total = total + 0.5 * regularization * (a.pow(2).sum() + p.pow(2).sum())
     return combine(total, group) / total_rows(len(a), group, a.device)

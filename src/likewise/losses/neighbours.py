@@ -23,15 +23,8 @@ def _log_odds(batch: LabelledBatch, temperature: float) -> tuple[Tensor, Tensor]
     positives, _ = batch.counts()
     batch.require_positives(positives)
     some = positives > 0
-
-    def score(squared: Tensor) -> Tensor:
-        return squared.mul_(-1 / temperature)
-
-    def slope(squared: Tensor) -> Tensor:
-        return torch.full_like(squared, -1 / temperature)
-
-    pull = batch.logsumexp("positive", metric="squared", score=score, slope=slope)
-    push = batch.logsumexp("negative", metric="squared", score=score, slope=slope)
+    pull = batch.logsumexp("positive", metric="squared", scale=-1 / temperature)
+    push = batch.logsumexp("negative", metric="squared", scale=-1 / temperature)
     return torch.where(some, pull, 0) - push, some
 
 

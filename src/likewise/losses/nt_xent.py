@@ -12,34 +12,41 @@ from torch import Tensor
 
 from likewise.losses._batch import unit
 from likewise.losses._checks import check_embeddings, check_positive, check_same_shape
-from likewise.losses._gather import Group, all_sum, combine, gather, total_rows
+from likewise.losses._gather import Group, all_sum, combine, gather
+from likewise.losses._layout import Layout
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
+from likewise.losses._row_softmax import row_softmax_sum
 from likewise.losses._rules import pair_logsumexp, softplus
-from likewise.losses._tiled import Layout
+from likewise.losses._space import row_dots
 
 
-def _rows(
-    view1: Tensor, view2: Tensor, temperature: float, group: Group, tile_size: int | None, min_pairs: int = 1
-) -> tuple[Tensor, Tensor, int]:
-    """Per row: log-sum-exp over its negatives, and similarity to its partner; and the number of rows of all ranks."""
+def _views(
+    view1: Tensor, view2: Tensor, temperature: float, group: Group, min_pairs: int = 1
+) -> tuple[Tensor, Tensor | None, Tensor, int]:
+    """Unit rows, partners side by side; those of all ranks (None without ranks); places of ours; how many in all."""
     check_positive("temperature", temperature)
     a = check_embeddings("view1", view1, min_rows=min_pairs if group is None else 0)
     b = check_embeddings("view2", view2, min_rows=min_pairs if group is None else 0)
     check_same_shape("view1", a, "view2", b)
     # partners side by side: labels are sorted as they stand and only diagonal tiles need a mask
     rows = unit(torch.stack([a, b], dim=1).flatten(0, 1))
-    pairs = torch.arange(len(a), device=a.device).repeat_interleave(2)
     if group is None:
-        layout, columns = Layout(pairs, tile_size=tile_size), None
-    else:
-        columns, start = gather(rows, group)
-        every = torch.arange(len(columns) // 2, device=a.device).repeat_interleave(2)
-        layout = Layout(pairs + start // 2, every, tile_size=tile_size)
+        return rows, None, torch.arange(len(rows), device=a.device), len(rows)
+    columns, start = gather(rows, group)
+    return rows, columns, torch.arange(start, start + len(rows), device=a.device), len(columns)
+
+
+def _negatives(
+    rows: Tensor, columns: Tensor | None, own: Tensor, temperature: float, tile_size: int | None
+) -> tuple[Tensor, Tensor]:
+    """Per row: log-sum-exp over its negatives, and similarity to its partner."""
+    every = None if columns is None else torch.arange(len(columns), device=rows.device) // 2
+    layout = Layout(own // 2, every, tile_size=tile_size)
     scale = 1 / temperature
     negatives, _ = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=scale)
-    partner = torch.linalg.vecdot(rows[0::2], rows[1::2]) * scale
-    return negatives, partner.repeat_interleave(2), 2 * total_rows(len(a), group, a.device)
+    partner = row_dots(rows[0::2], rows[1::2]) * scale
+    return negatives, partner.repeat_interleave(2)
 
 
 @opaque
@@ -69,8 +76,13 @@ def nt_xent_loss(
         >>> round(float(nt_xent_loss(same, same)), 4)   # log 7
         1.9459
     """
-    negatives, partner, rows = _rows(view1, view2, temperature, group, tile_size)
-    return combine(softplus(negatives - partner).sum(), group) / rows
+    rows, columns, own, number = _views(view1, view2, temperature, group)
+    if columns is not None:
+        scale = 1 / temperature
+        total = row_softmax_sum(rows, columns, own ^ 1, barred=own, scale=scale, bound=scale, tile_size=tile_size)
+        return combine(total, group) / number
+    negatives, partner = _negatives(rows, columns, own, temperature, tile_size)
+    return softplus(negatives - partner).sum() / number
 
 
 @opaque
@@ -96,9 +108,10 @@ def nt_xent_decomposition(
         >>> [round(float(part), 4) for part in nt_xent_decomposition(a, b, temperature=1.0)]   # log(e + 2)
         [-1.0, 1.5514]
     """
-    negatives, partner, rows = _rows(view1, view2, temperature, group, tile_size)
-    pull = temperature * combine(partner.sum(), group) / rows
-    return -pull, pull + temperature * combine(softplus(negatives - partner).sum(), group) / rows
+    rows, columns, own, number = _views(view1, view2, temperature, group)
+    negatives, partner = _negatives(rows, columns, own, temperature, tile_size)
+    pull = temperature * combine(partner.sum(), group) / number
+    return -pull, pull + temperature * combine(softplus(negatives - partner).sum(), group) / number
 
 
 @opaque
@@ -135,14 +148,15 @@ def decoupled_contrastive_loss(
         >>> round(float(decoupled_contrastive_loss(same, same)), 4)   # log 6
         1.7918
     """
-    negatives, partner, rows = _rows(view1, view2, temperature, group, tile_size, min_pairs=2)
+    rows, columns, own, number = _views(view1, view2, temperature, group, min_pairs=2)
+    negatives, partner = _negatives(rows, columns, own, temperature, tile_size)
     weight: Tensor | float = 1.0
     if sigma is not None:
         check_positive("sigma", sigma)
         # relative to the largest possible exponent: a ratio does not notice, and nothing overflows
         closeness = torch.exp((partner * temperature - 1) / sigma)
-        weight = 2 - closeness * rows / all_sum(closeness.sum(), group)
-    return combine((negatives - weight * partner).sum(), group) / rows
+        weight = 2 - closeness * number / all_sum(closeness.sum(), group)
+    return combine((negatives - weight * partner).sum(), group) / number
 
 
 class NTXentLoss(LossModule, function=nt_xent_loss):

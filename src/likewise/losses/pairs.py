@@ -24,7 +24,7 @@ from likewise.losses._checks import (
 from likewise.losses._gather import Group, combine, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
-from likewise.losses._rules import pair_sum
+from likewise.losses._rules import pair_sum, squared_hinge_sum
 from likewise.losses._tuples import Pairs, Tuples, check_pairs, measure_pairs
 
 
@@ -130,12 +130,6 @@ def _one(squared: Tensor) -> Tensor:
 def _push(x: Tensor, columns: Tensor | None, batch: LabelledBatch, form: str, margin: float) -> Tensor:
     """Sum over ordered pairs of different classes."""
 
-    def hinge(squared: Tensor) -> Tensor:
-        return (margin - squared).clamp_min_(0)
-
-    def hinge_slope(squared: Tensor) -> Tensor:
-        return (squared < margin).to(squared.dtype).neg_()
-
     def hadsell(distance: Tensor) -> Tensor:
         return (margin - distance).clamp_min_(0).square_().mul_(0.5)
 
@@ -143,10 +137,9 @@ def _push(x: Tensor, columns: Tensor | None, batch: LabelledBatch, form: str, ma
         # by the squared distance: -(m - D) / (2 D)
         return torch.where(distance > 0, (distance - margin).clamp_max_(0) / (2 * distance), 0)
 
-    layout = batch.layout
     if form == "squared":
-        return pair_sum(x, columns, layout, over="negative", metric="squared", value=hinge, slope=hinge_slope)
-    return pair_sum(x, columns, layout, over="negative", metric="euclidean", value=hadsell, slope=hadsell_slope)
+        return squared_hinge_sum(x, columns, batch.layout, margin)
+    return pair_sum(x, columns, batch.layout, over="negative", metric="euclidean", value=hadsell, slope=hadsell_slope)
 
 
 def siamese_loss(

@@ -1,8 +1,8 @@
 """Supervised contrastive loss, with the mean over positives outside or inside the logarithm.
 
-Both come from two streams over tiles, log-sum-exp over positives (P) and over negatives (Q), and the class sums:
-out = (P - mean_p s_ip) + softplus(Q - P), in = log|P(i)| + softplus(Q - P). Written so, nothing large is subtracted
-where the loss is small.
+Both come from one stream over tiles, the log-sum-exp A over all other rows: out = A - mean_p s_ip with the class sums,
+in = A - (log-sum-exp over the positives) + log|P(i)|. A row with several positives has a loss of at least log|P(i)|, so
+nothing is lost in the difference; where there is one, p, it stays out of A and the loss is softplus(A - s_ip).
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def supcon_loss(
     scale = 1 / temperature
     some = positives > 0
     number = torch.where(some, positives, 1)
-    pull, push = batch.two_logsumexps(scale, scale)
-    pull = torch.where(some, pull, 0)
-    if variant == "in":
-        return batch.mean(number.log() + softplus(push - pull), some)
+    others = batch.logsumexp_others(scale, scale)
     mean_positive = batch.positive_dots() * scale / number
-    # a single positive is its own log-sum-exp: taken from one source, so that the difference is 0 and not a rounding
-    pull = torch.where(positives == 1, mean_positive, pull)
-    return batch.mean((pull - mean_positive) + softplus(push - pull), some)
+    pull = mean_positive
+    if variant == "in":
+        pull = torch.where(positives > 1, batch.logsumexp("positive", scale=scale, bound=scale), pull)
+        pull = pull - torch.where(positives > 1, number.log(), 0)
+    gap = torch.where(some, others - pull, 0)
+    return batch.mean(torch.where(positives > 1, gap, softplus(gap)), some)
 
 
 class SupConLoss(LossModule, function=supcon_loss):

@@ -1,9 +1,8 @@
 """Triplet loss with the three ways of choosing triplets, all exact, none of them cubic.
 
 ``hard`` streams over tiles without gradient to find each anchor's farthest positive and nearest negative, then computes
-the loss on those N triplets. ``all`` sums over every triplet without forming one: with an anchor's negative distances
-sorted, a positive meets a prefix of them, so counts and prefix sums do (O(N² log N), where N³ triplets exist).
-``semihard`` finds, in the same sorted row, the first negative beyond each positive.
+the loss on those N triplets. ``all`` sums over every triplet without forming one, and ``semihard`` finds the first
+negative beyond each positive, both in strips of rows with sorted distances.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from likewise.losses._extremes import farthest_positives, nearest_negatives
 from likewise.losses._gather import Group, combine
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
-from likewise.losses._strips import euclidean, squared_distances, strip_sum
+from likewise.losses._space import row_dots
+from likewise.losses._triplet_rows import triplet_rows_sum
 from likewise.losses._tuples import Triplets, Tuples, check_triplets, measure_pairs
 
 _DISTANCES = ("euclidean", "squared", "cosine")
@@ -84,7 +84,9 @@ def triplet_loss(
     batch.require_positives(positives)
     if mining == "hard":
         return _hard(batch, margin, distance, (positives > 0) & (negatives > 0))
-    return _sorted(batch, margin, distance, mining, tile_size)
+    total = triplet_rows_sum(batch, distance=distance, margin=margin, semihard=mining == "semihard")
+    number = positives * (negatives if mining == "all" else negatives > 0)
+    return combine(total, group) / combine(number.sum(), group).clamp_min(1)
 
 
 def _given(batch: LabelledBatch, margin: float, distance: str, tuples: Triplets) -> Tensor:
@@ -104,52 +106,8 @@ def _hard(batch: LabelledBatch, margin: float, distance: str, use: Tensor) -> Te
     elif distance == "squared":
         gap = (batch.rows - far).pow(2).sum(dim=1) - (batch.rows - near).pow(2).sum(dim=1)
     else:
-        gap = torch.linalg.vecdot(batch.rows, near) - torch.linalg.vecdot(batch.rows, far)
+        gap = row_dots(batch.rows, near) - row_dots(batch.rows, far)
     return batch.mean(torch.relu(gap + margin), use)
-
-
-def _sorted(batch: LabelledBatch, margin: float, distance: str, mining: str, tile_size: int | None) -> Tensor:
-    labels, order = batch.layout.col_labels, batch.layout.col_order
-    columns = batch.all_columns if order is None else batch.all_columns[order]
-    ids = torch.arange(len(labels), device=labels.device) if order is None else order
-    first = torch.searchsorted(labels, batch.labels)
-    same = torch.searchsorted(labels, batch.labels, right=True) - first
-    widest = int(same.max()) if len(same) else 1
-    reach = torch.arange(widest, device=labels.device)
-    own = batch.own_columns()
-    shift = columns.detach().mean(dim=0) if distance != "cosine" else None
-
-    def strip(part: slice, x_BD: Tensor, y_MD: Tensor) -> Tensor:
-        if shift is None:
-            d_BM = 1 - x_BD @ y_MD.T
-        else:
-            d_BM = squared_distances(x_BD - shift, y_MD - shift)
-            d_BM = euclidean(d_BM) if distance == "euclidean" else d_BM
-        place_BP = first[part, None] + reach
-        usable_BP = reach < same[part, None]
-        place_BP = place_BP.clamp_max(len(labels) - 1)
-        usable_BP = usable_BP & (ids[place_BP] != own[part, None])
-        positive_BP = d_BM.gather(1, place_BP)
-        negative_BM, _ = d_BM.masked_fill(labels == batch.labels[part, None], torch.inf).sort(dim=1)
-        number_B1 = len(labels) - same[part, None]
-        if mining == "all":
-            meets_BP = torch.searchsorted(negative_BM.detach(), (positive_BP + margin).detach().contiguous())
-            meets_BP = torch.minimum(meets_BP, number_B1)
-            prefix = torch.where(negative_BM.isinf(), 0, negative_BM).double().cumsum(dim=1).to(d_BM.dtype)
-            prefix = torch.where(meets_BP > 0, prefix.gather(1, (meets_BP - 1).clamp_min(0)), 0)
-            values = meets_BP * (positive_BP + margin) - prefix
-        else:
-            beyond_BP = torch.searchsorted(negative_BM.detach(), positive_BP.detach().contiguous(), right=True)
-            pick_BP = torch.minimum(beyond_BP, number_B1 - 1).clamp_min(0)
-            usable_BP = usable_BP & (number_B1 > 0)
-            chosen_BP = torch.where(usable_BP, negative_BM.gather(1, pick_BP), 0)
-            values = torch.relu(positive_BP - chosen_BP + margin)
-        return torch.where(usable_BP, values, 0).sum()
-
-    total = strip_sum(strip, batch.rows, columns, columns=len(labels), tile_size=tile_size)
-    positives, negatives = batch.counts()
-    number = positives * negatives if mining == "all" else positives * (negatives > 0)
-    return combine(total, batch.group) / combine(number.sum(), batch.group).clamp_min(1)
 
 
 class TripletLoss(LossModule, function=triplet_loss):

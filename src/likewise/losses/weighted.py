@@ -7,6 +7,8 @@ gradient.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -128,17 +130,19 @@ def circle_loss(
     def pull_slope(s: Tensor) -> Tensor:
         return (1 + margin - s).clamp_min_(0).mul_(-gamma)
 
-    def push_score(s: Tensor) -> Tensor:
-        return (s + margin).clamp_min_(0).mul_(s - margin).mul_(gamma)
+    # gamma max(0, s + m) (s - m) = u² - gamma m² with u = sqrt(gamma) max(s, -m), and its slope by u is u less its least
+    root = math.sqrt(gamma)
 
-    def push_slope(s: Tensor) -> Tensor:
-        return (s + margin).clamp_min_(0).mul_(gamma)
+    def push_score(u: Tensor) -> Tensor:
+        return u.clamp_min_(-root * margin).square_()
+
+    def push_slope(u: Tensor) -> Tensor:
+        return (u + root * margin).clamp_min_(0)
 
     reach = gamma * (2 + margin) * max(2 - margin, margin)
     pull = batch.logsumexp("positive", score=pull_score, slope=pull_slope, bound=reach)
-    push = batch.logsumexp(
-        "negative", score=push_score, slope=push_slope, bound=gamma * (1 + margin) * max(1 - margin, 1 + margin)
-    )
+    push = batch.logsumexp("negative", score=push_score, slope=push_slope, scale=root, bound=(0, 1.001 * gamma))
+    push = push - gamma * margin**2
     both = torch.where(use, pull, 0) + torch.where(use, push, 0)
     return batch.mean(softplus(both), use)
 

@@ -1,0 +1,106 @@
+"""One direction, one positive per row: blocks of whole rows, value and gradient in a single pass.
+
+A block of rows sees all its columns, so the softmax of a row, its loss and the slopes of that loss are known before the
+next block: three matrix products and one exponential per entry, where tiles that come back for the gradient need four
+and two. The slopes wait for one number, the gradient of the sum. Where a block would no longer fit the memory that a loss
+may take, tiles come back.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from likewise.losses._layout import Layout, Tile
+from likewise.losses._rules import SAFE_SCORE, largest_dot, pair_logsumexp, softplus
+from likewise.losses._space import Space, row_dots
+from likewise.losses._tiled import Rule, run_tiles
+
+MOST_COLUMNS = 1 << 14
+ROWS = 256
+
+
+class RowSoftmax(Rule):
+    """Sum over rows of -log softmax at their positive, as softplus(log-sum-exp of the negatives - positive).
+
+    No |score| may be above 60.
+
+    Args:
+        positive_N: scores of the positives.
+        columns_N: their columns.
+    """
+
+    separable = True
+
+    def __init__(self, positive_N: Tensor, columns_N: Tensor) -> None:
+        self.positive_N, self.columns_N = positive_N, columns_N
+        self.sum_N, self.pull_N = torch.zeros_like(positive_N), torch.zeros_like(positive_N)
+        self.weight_N = torch.zeros_like(positive_N)
+        self.total = positive_N.new_zeros((), dtype=torch.float64)
+
+    def groups(self, layout: Layout) -> Iterator[list[Tile]]:
+        """Blocks of rows."""
+        height = layout.tile_size or (ROWS if layout.on_host else layout.tile)
+        for _, group in itertools.groupby(layout.tiles("negative", height), key=lambda tile: tile.rows.start):
+            yield list(group)
+
+    def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
+        """Leaves the exponentials of the negatives in the tile."""
+        tile.bar(tile_RC.exp_(), 0)
+        self.sum_N[tile.rows] += tile_RC.sum(dim=1)
+
+    def close(self, group: list[Tile]) -> None:
+        """The losses of these rows."""
+        rows = group[0].rows
+        sum_R = self.sum_N[rows]
+        gap_R = sum_R.log() - self.positive_N[rows]
+        self.total += softplus(gap_R).sum()
+        self.pull_N[rows] = torch.sigmoid(gap_R)
+        self.weight_N[rows] = torch.where(sum_R > 0, self.pull_N[rows] / sum_R, 0)
+
+    def results(self) -> tuple[Tensor, ...]:
+        """The sum, a float64 scalar."""
+        return (self.total.clone(),)
+
+    def slope(self, tile_RC: Tensor, tile: Tile, kept: bool) -> Tensor:
+        """Softmax of the negatives times what is missing at the positive."""
+        return tile_RC.mul_(self.weight_N[tile.rows, None])
+
+    def finish(self, space: Space) -> None:
+        """What is missing at the positives."""
+        space.add_pairs(-self.pull_N, self.columns_N)
+
+
+def row_softmax_sum(
+    rows: Tensor,
+    columns: Tensor,
+    positive: Tensor,
+    *,
+    barred: Tensor | None = None,
+    scale: float = 1.0,
+    bound: float | None = None,
+    tile_size: int | None = None,
+) -> Tensor:
+    """Sum over rows of -log softmax(scale · rows columnsᵀ) at each row's ``positive`` column, ``barred`` left out.
+
+    The smaller of both must not fall from one row to the next. ``bound`` is the largest |score| that can occur; None: it
+    is read from the norms (CPU).
+    """
+    labels = torch.arange(len(columns), device=rows.device)
+    mine = positive
+    if barred is not None:
+        # a row, its positive and itself get one label: what is left are its negatives
+        mine = torch.minimum(positive, barred)
+        labels = labels.index_copy(0, positive, mine).index_copy(0, barred, mine)
+    layout = Layout(mine, labels, tile_size=tile_size, ascending=True)
+    if bound is None and layout.on_host:
+        bound = largest_dot(rows, columns, scale)
+    if bound is not None and bound <= SAFE_SCORE and len(columns) <= MOST_COLUMNS:
+        scores = row_dots(rows.detach(), columns.detach()[positive]) * scale
+        total: Tensor = run_tiles(rows, columns, layout, RowSoftmax(scores, positive), scale)[0]
+        return total.to(rows.dtype)
+    push, _ = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=bound)
+    return softplus(push - row_dots(rows, columns[positive]) * scale).sum()
