@@ -10,7 +10,7 @@ from likewise.report.figures.names import short
 from likewise.report.figures.sheet import MARGIN, SHEET_WIDTH, TITLE_HEIGHT, Pixels, Sheet, tile
 from likewise.report.figures.style import INK, styled
 
-SEAM, BETWEEN, WORDS = 4, 16, 140
+SEAM, BETWEEN, WORDS = 4, 16, 150
 
 
 @styled

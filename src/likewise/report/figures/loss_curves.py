@@ -138,8 +138,9 @@ def _legend_above(axes: Axes) -> None:
     if len(labels) <= 2:
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.1, columnspacing=1.4)
         return
-    axes.set_title(axes.get_title(loc="left"), pad=25)
+    columns = 3 if len(labels) == 3 else 2
+    axes.set_title(axes.get_title(loc="left"), pad=25 + 17 * (-(-len(labels) // columns) - 1))
     axes.legend(
-        handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, columnspacing=1.2,
+        handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, columnspacing=1.2,
         borderaxespad=0.1, handlelength=1.9, handletextpad=0.5, fontsize=9,
     )  # fmt: skip
