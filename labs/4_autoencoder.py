@@ -135,6 +135,8 @@ for method in ("I, reconstructs", "III, random"):
     axis.fill_between(amounts, *ends.T, alpha=0.2)
     print(method, {each.amount: round(each.mean, 3) for each in found})
 axis.set(xscale="log", xlabel="labels per class", ylabel="linear probe accuracy on test (%)")
+axis.set_xticks(amounts, [str(amount) for amount in amounts])
+axis.minorticks_off()
 axis.grid(alpha=0.3)
 axis.legend()
 figure.savefig(OUT / "few_labels.png", dpi=120)
