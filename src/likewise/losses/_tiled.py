@@ -84,7 +84,7 @@ class _Tiles(torch.autograd.Function):
             if at_once:
                 space.open_gradients()
             for group in rule.groups(layout):
-                held = []
+                held: list[Tensor] = []
                 for place, tile in enumerate(group):
                     tile_RC = space.measure(tile, None if keep else place)
                     rule.reduce(tile_RC, tile)

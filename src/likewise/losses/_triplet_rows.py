@@ -96,9 +96,10 @@ class TripletRows(Rule):
         row, pick = flat // steps, after.ravel()[flat]
         if (none := np.flatnonzero(pick == steps)).size:
             # beyond all negatives: the farthest of them; -1 in a row that has none
-            last = np.where(place < steps, place, -1).max(axis=1)
-            pick[none] = last[row[none]]
-            flat, row, pick = flat[pick >= 0], row[pick >= 0], pick[pick >= 0]
+            some, which = np.unique(row[none], return_inverse=True)
+            pick[none] = np.where(place[some] < steps, place[some], -1).max(axis=1)[which]
+            if (pick < 0).any():
+                flat, row, pick = flat[pick >= 0], row[pick >= 0], pick[pick >= 0]
         near = torch.from_numpy(row * width + (names_BM.ravel()[flat] & LARGEST))
         far = torch.from_numpy(row * width + names_BM[row, pick])
         distance = tile_RC.view(-1)
