@@ -12,6 +12,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core each: threads of several pro
 import pytest
 import torch
 
+from rank_pool import RankPool
+
 
 @pytest.fixture(autouse=True)
 def private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -30,6 +32,14 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(min(2, before))
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def two_ranks() -> Iterator[RankPool]:
+    """Two processes that form a gloo group, as ``torchrun`` starts them."""
+    pool = RankPool(2)
+    yield pool
+    pool.close()
 
 
 @pytest.fixture(scope="session")

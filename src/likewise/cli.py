@@ -18,7 +18,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from likewise import cli_search
-from likewise.errors import Interrupted, LikewiseError, RecipeError
+from likewise.errors import Interrupted, LikewiseError, RankError, RecipeError
+from likewise.launch import launched_rank
 from likewise.terminal import Json, OnBad, output, print_json
 
 __all__ = ["app", "main", "show_messages"]
@@ -91,6 +92,8 @@ def train(
         resume=resume,
         **{key.replace(".", "__"): value for key, value in _settings(set_, on_bad_image).items()},
     )
+    if launched_rank():
+        return
     if as_json:
         print_json({"folder": str(run.folder), "metrics": run.metrics, "warnings": run.warnings})
         return
@@ -241,12 +244,20 @@ app.add_typer(cli_search.app)
 
 
 def _fail(error: LikewiseError) -> NoReturn:
-    sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    # What every rank of a run finds out is said once: a wrong setting, a wish to stop, the failure of another rank.
+    everywhere = isinstance(error, (RecipeError, Interrupted)) or (isinstance(error, RankError) and error.told)
+    if launched_rank() == 0 or not everywhere:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
     sys.exit(130 if isinstance(error, Interrupted) else 2)
 
 
 def show_messages() -> None:
-    """Send what the package says to standard error: with the time on a terminal, as plain lines elsewhere."""
+    """Send what the package says to standard error: with the time on a terminal, as plain lines elsewhere.
+
+    Of the processes that ``torchrun`` started the first one speaks.
+    """
+    if launched_rank():
+        return
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, markup=False)
     if not sys.stderr.isatty():
         handler = logging.StreamHandler()  # type: ignore[assignment]

@@ -14,6 +14,7 @@ __all__ = [
     "LikewiseError",
     "LossInputError",
     "ModelError",
+    "RankError",
     "RecipeError",
     "RunError",
     "SearchIndexError",
@@ -67,6 +68,19 @@ class SearchIndexError(LikewiseError):
 
 class TrainingError(LikewiseError):
     """Training had to stop: the loss is not finite, the disk is full, a device is missing."""
+
+
+class RankError(TrainingError):
+    """Another rank of the run failed, or is gone.
+
+    Args:
+        got, expected, advice: as for every error.
+        told: whether the other rank says itself what happened.
+    """
+
+    def __init__(self, got: str, *, expected: str = "", advice: str = "", told: bool = False) -> None:
+        super().__init__(got, expected=expected, advice=advice)
+        self.told = told
 
 
 class EvaluationError(LikewiseError, ValueError):

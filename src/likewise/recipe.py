@@ -73,7 +73,9 @@ class TrainingOptions(_Options):
     Attributes:
         epochs: passes over the training images; 0 measures the model as it was drawn.
         min_steps: at least so many steps: small training sets get more epochs.
-        batch_size: images a step (pairs a step for objectives that draw pairs).
+        batch_size: images a step (pairs a step for objectives that draw pairs), those of all ranks together.
+        gradcache: images whose activations are kept at a time, for batches that do not fit; ``None`` keeps the whole batch's.
+            The gradient is the same, at the price of one more forward pass; batch normalisation sees chunks.
         optimizer: ``adamw`` (Adam where ``weight_decay`` is 0), ``sgd`` with Nesterov momentum, or ``lars``.
         learning_rate: highest learning rate of the schedule.
         weight_decay: decoupled for AdamW; biases and normalisation layers are left out of it.
@@ -98,6 +100,7 @@ class TrainingOptions(_Options):
     epochs: int = Field(default=10, ge=0)
     min_steps: int = Field(default=0, ge=0)
     batch_size: int = Field(default=256, ge=2)
+    gradcache: int | None = Field(default=None, ge=1)
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)

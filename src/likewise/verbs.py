@@ -15,6 +15,7 @@ from likewise.data.source import OnBadImage
 from likewise.errors import DatasetError, RunError, SearchIndexError
 from likewise.export import export_hugging_face
 from likewise.index import Added, Distance, EmbeddedFile, Index, embed_to_file, feed_of_source, place
+from likewise.launch import launched_rank
 from likewise.models import load_model
 from likewise.recipe import Budget, Recipe
 from likewise.training import Run
@@ -47,7 +48,7 @@ def train(
         (True, True)
     """
     run = training.train(recipe, out, data=data, budget=budget, seed=seed, resume=resume, quiet=quiet, **overrides)
-    if not (run.folder / "report.html").is_file():
+    if launched_rank() == 0 and not (run.folder / "report.html").is_file():
         report.write_run_report(run, run.data())
     return run
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -147,3 +149,15 @@ def test_memory_stays_bounded_by_the_batches_ahead(tmp_path: Path) -> None:
     stream.close()  # type: ignore[attr-defined]
     assert drawn <= 5 + 2 * 2
     assert np.asarray(streamed.images.shape).tolist() == [8, 3, *streamed.image_shape[1:]]
+
+
+def test_a_signal_to_the_process_group_leaves_the_workers_to_finish(tmp_path: Path) -> None:
+    streamed = load_dataset(photos(tmp_path / "photos"), memory_limit=1000)
+    assert isinstance(streamed.images, StreamedImages)
+    seen = 0
+    for _, images in streamed.images.batches(batches(30)):
+        for worker in psutil.Process().children():
+            if seen == 0 and "spawn" not in " ".join(worker.cmdline()):
+                worker.send_signal(signal.SIGTERM)
+        seen += len(images)
+    assert seen == 30

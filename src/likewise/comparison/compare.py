@@ -23,6 +23,7 @@ from likewise.comparison.rows import Cell
 from likewise.comparison.search import SEARCH_SEED, search
 from likewise.comparison.table import write_csv
 from likewise.errors import Interrupted, LikewiseError, RecipeError, RunError, TrainingError
+from likewise.launch import launched_ranks
 from likewise.recipe import Budget, Recipe
 from likewise.training import Run, train
 from likewise.training.run_folder import working_in
@@ -77,6 +78,12 @@ def compare(
         >>> [cell.status for cell in result.cells], result.recipes[0].label
         (['done'], 'cross-entropy')
     """
+    if launched_ranks() > 1:
+        raise RecipeError(
+            f"compare was started as {launched_ranks()} processes.",
+            expected="Expected one: a comparison trains one run after the other.",
+            advice="Start it without torchrun, or train single recipes with it.",
+        )
     folder = Path(out)
     overrides = dict(overrides or {})
     grid = plan(recipes, seeds=seeds, train_sizes=train_sizes, data=data, budget=budget, overrides=overrides)

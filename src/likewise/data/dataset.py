@@ -163,7 +163,7 @@ class ImageDataset:
         """One batch: the images at ``indices`` as (B, C, H, W) uint8, on the device where the images are."""
         if isinstance(self.images, StreamedImages):
             return self.images.take(indices)
-        return self.images.index_select(0, indices.to(self.images.device, torch.int64))
+        return self.images.index_select(0, indices.to(self.images.device, torch.int64, non_blocking=True))
 
     def batches(self, index_batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through batches in the order given.

@@ -39,6 +39,7 @@ from likewise.data.registry import open_source
 from likewise.data.source import UNLABELED, OnBadImage, RawSplit, Source, SourceOptions, canonical_split
 from likewise.data.streamed import StreamedImages
 from likewise.errors import DatasetError
+from likewise.launch import launched_here
 
 __all__ = ["LoadSettings", "available_splits", "default_memory_limit", "following", "load_dataset", "load_split"]
 
@@ -63,12 +64,12 @@ class LoadSettings:
 
 
 def default_memory_limit() -> int:
-    """Half of the machine's memory, or of what the container may use, in bytes."""
+    """Half of the machine's memory, or of what the container may use, in bytes; shared by the processes of a run."""
     total = int(psutil.virtual_memory().total)
     # There is no such file outside Linux containers, and "max" in it where there is no limit.
     with contextlib.suppress(OSError, ValueError):
         total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
-    return total // 2
+    return total // 2 // launched_here()
 
 
 def load_dataset(

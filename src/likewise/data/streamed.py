@@ -12,6 +12,7 @@ as memory does.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from likewise.errors import DatasetError
+from likewise.launch import launched_here
 
 __all__ = ["PREFETCH", "PixelReader", "StreamedImages"]
 
@@ -69,13 +71,20 @@ def _unchanged(item: Any) -> Any:
     return item
 
 
+def _outlive_signals(worker: int) -> None:
+    """Ctrl-C, SLURM and torchrun signal the whole process group: workers go on until the loop that they feed has stopped."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class StreamedImages:
     """A lazy (N, C, H, W) uint8 sequence.
 
     Args:
         reader: where the pixels come from.
         selection: (M,) int64 positions of the reader that make up this sequence; default all.
-        workers: processes that decode in ``batches``; default one per core, at most 8; 0 decodes in this process.
+        workers: processes that decode in ``batches``; default one per core, shared with other processes of the same run
+            on this machine, at most 8; 0 decodes in this process.
     """
 
     dtype = torch.uint8
@@ -84,7 +93,7 @@ class StreamedImages:
         self._reader = reader
         self._selection = torch.arange(reader.shape[0]) if selection is None else selection
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._workers = min(available, MAX_WORKERS) if workers is None else workers
+        self._workers = min(max(1, available // launched_here()), MAX_WORKERS) if workers is None else workers
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -131,6 +140,7 @@ class StreamedImages:
             num_workers=self._workers,
             prefetch_factor=PREFETCH,
             collate_fn=_unchanged,
+            worker_init_fn=_outlive_signals,
             # Its own generator: the loader draws a seed for its workers, from the global state if it is given none.
             generator=torch.Generator().manual_seed(0),
         )

@@ -5,6 +5,7 @@ look at all pairs take ``tile_size=`` and never form the N × N matrix. ``TABLE`
 ``find_miner`` finds the miners by name; the losses that take ``tuples=`` are computed on what a miner returns.
 """
 
+from likewise.losses._gather import combine as sum_over_ranks
 from likewise.losses._module import LossModule
 from likewise.losses._row import Range, Row
 from likewise.losses._table import TABLE
@@ -236,6 +237,7 @@ __all__ = [
     "soft_triple_loss",
     "sphereface_loss",
     "subcenter_arcface_loss",
+    "sum_over_ranks",
     "supcon_loss",
     "swav_loss",
     "triplet_loss",

@@ -29,7 +29,9 @@ def world_size(group: Group) -> int:
 
 
 def _sizes(rows: int, device: torch.device, group: dist.ProcessGroup) -> list[int]:
-    counts = torch.zeros(dist.get_world_size(group), dtype=torch.int64, device=device)
+    # Between the CPUs where the group can do that: reading a count from a GPU would wait for all that it has to do.
+    between_cpus = "cpu:" in dist.get_backend_config(group)
+    counts = torch.zeros(dist.get_world_size(group), dtype=torch.int64, device="cpu" if between_cpus else device)
     counts[dist.get_rank(group)] = rows
     dist.all_reduce(counts, group=group)
     sizes: list[int] = counts.tolist()

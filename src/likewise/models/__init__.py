@@ -16,6 +16,7 @@ from likewise.models.small_cnn import SmallCNN, SmallCNNOptions
 from likewise.models.small_transformer import SmallTransformer, SmallTransformerOptions
 from likewise.models.storage import load_model, save_model
 from likewise.models.strided_cnn import StridedCNN, StridedCNNOptions
+from likewise.models.synchronized_batch_norm import synchronize_batch_norm
 from likewise.models.towers import TextTower
 from likewise.models.vit import VisionTransformer, VisionTransformerOptions
 from likewise.models.whitened_cnn import WhitenedCNN, WhitenedCNNOptions
@@ -60,5 +61,6 @@ __all__ = [
     "find_text_encoder",
     "load_model",
     "save_model",
+    "synchronize_batch_norm",
     "text_encoder_names",
 ]

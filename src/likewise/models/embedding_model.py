@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from likewise.errors import ModelError
 from likewise.models._options import EncoderOptions
 from likewise.models._text_options import TextEncoderOptions
+from likewise.models.chunks import in_chunks
 from likewise.models.heads import Head, build_head
 from likewise.models.input_spec import Images, InputSpec, batches_of
 from likewise.models.towers import TextTower
@@ -87,6 +88,8 @@ class EmbeddingModel(nn.Module):
                 advice=f"Set embedding_dim={len(class_names)}, or objective.class_scores=linear.",
             )
         self.encoder_frozen = False
+        #: Images whose activations are kept at a time in training; ``None``: of the whole batch (see ``models.chunks``).
+        self.chunk_size: int | None = None
         self.input = input
         self.embedding_dim = embedding_dim
         self.normalize = normalize
@@ -125,6 +128,11 @@ class EmbeddingModel(nn.Module):
         Returns:
             (N, D) float; of norm 1 where ``normalize`` is ``always``.
         """
+        if self.chunk_size is not None and self.training and torch.is_grad_enabled():
+            return in_chunks(self, self._whole, images, self.chunk_size)
+        return self._whole(images)
+
+    def _whole(self, images: Tensor) -> Tensor:
         embeddings: Tensor = self.embedding(images if images.ndim == 2 else self.features(images))
         return F.normalize(embeddings) if self.normalize == "always" else embeddings
 

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+import torch.distributed as dist
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from likewise.data import ImageDataset
+from likewise.data.draws import Draws
 from likewise.data.samplers import shuffled_batches
-from likewise.errors import RecipeError
-from likewise.losses import Range
+from likewise.errors import RecipeError, TrainingError
+from likewise.losses import Range, sum_over_ranks
 from likewise.models import EmbeddingModel
 
 __all__ = ["Batch", "Objective", "ObjectiveOptions", "find_objective", "objective_names"]
@@ -34,29 +36,61 @@ class Batch(NamedTuple):
 
     ``indices`` (M,) are the images to load; ``labels`` (M,) their labels; ``different`` (M/2,) is set where the images
     are pairs, first all the first images, then all the second ones: 1 for a pair of different classes, 0 for the same.
-    Where the data has no labels all labels are -1. ``draws`` is the generator of everything random in this step (views,
-    masks, permutations): the loop seeds it from the run's seed and the step, so that a resumed run draws the same. Where
+    Where the data has no labels all labels are -1. ``draws`` gives everything random in this step (views, masks,
+    permutations): the loop seeds it from the run's seed and the step, so that a resumed run draws the same. Where
     images come with captions, ``captions`` (M,) says which one of each image, as a position among all captions of the data
     set, and ``positives`` (M,) has equal ids for pairs that belong together.
+
+    A batch that several ranks share is cut by ``part``: ``rows`` (M,) are then the places of these images in the whole batch,
+    and ``total`` is how many images that has.
     """
 
     indices: Tensor
     labels: Tensor
     different: Tensor | None = None
-    draws: torch.Generator | None = None
+    draws: Draws | None = None
     captions: Tensor | None = None
     positives: Tensor | None = None
+    rows: Tensor | None = None
+    total: int | None = None
+
+    def part(self, rank: int, ranks: int) -> Batch:
+        """What rank ``rank`` of ``ranks`` computes of this batch: neighbouring images, or pairs, of nearly equal number.
+
+        Raises:
+            TrainingError: there are fewer images, or pairs, than ranks.
+        """
+        if ranks == 1:
+            return self
+        images, sides = len(self.indices), 1 if self.different is None else 2
+        count = images // sides
+        if count < ranks:
+            raise TrainingError(
+                f"A batch of {count} {'images' if sides == 1 else 'pairs'} cannot be shared by {ranks} ranks.",
+                expected="Expected at least one for each.",
+                advice="Raise batch_size, take more training images, or start fewer ranks.",
+            )
+        own = torch.arange(rank * count // ranks, (rank + 1) * count // ranks)
+        rows = torch.cat([own + side * count for side in range(sides)])
+        cut = {
+            name: value[own if name == "different" else rows]
+            for name, value in self._asdict().items()
+            if isinstance(value, Tensor)
+        }
+        return self._replace(**cut, rows=rows, total=images)
 
     def to(self, device: torch.device) -> Batch:
-        """Labels, pair labels and positives on ``device``; indices, captions and generator stay where they are."""
-        different = None if self.different is None else self.different.to(device)
-        positives = None if self.positives is None else self.positives.to(device)
-        return self._replace(labels=self.labels.to(device), different=different, positives=positives)
+        """Labels, pair labels and positives on ``device``; indices, captions and draws stay where they are."""
+        # not blocking: the host would otherwise wait for all that a GPU still has to do
+        moved = {
+            name: value for name in ("labels", "different", "positives") if (value := getattr(self, name)) is not None
+        }
+        return self._replace(**{name: value.to(device, non_blocking=True) for name, value in moved.items()})
 
     @property
-    def generator(self) -> torch.Generator:
-        """``draws``, or torch's global one where none was given."""
-        return torch.default_generator if self.draws is None else self.draws
+    def generator(self) -> Draws:
+        """``draws``, or those of torch's global generator where none were given."""
+        return Draws(torch.default_generator) if self.draws is None else self.draws
 
 
 class Objective(nn.Module):
@@ -64,11 +98,47 @@ class Objective(nn.Module):
 
     Args:
         model: the embedding model that is trained.
+
+    Attributes:
+        across_ranks: how its loss becomes that of the whole batch on several ranks. ``group``: it depends on which images are
+            together in a batch, and passes ``self.group`` on to the functions of ``likewise.losses``. ``mean``: it is a mean
+            over its images, and the loop averages the ranks' means. None: it trains on one rank only.
     """
+
+    across_ranks: ClassVar[Literal["group", "mean"] | None] = None
 
     def __init__(self, model: EmbeddingModel) -> None:
         super().__init__()
         self.model = model
+        self._group: dist.ProcessGroup | None = None
+
+    @property
+    def group(self) -> dist.ProcessGroup | None:
+        """The ranks that share a training batch, for losses that take ``group=``; None in evaluation, or for one process."""
+        return self._group if self.training else None
+
+    def spread(self, group: dist.ProcessGroup) -> None:
+        """Share every training batch with the ranks of ``group`` from now on.
+
+        Raises:
+            TrainingError: this objective trains on one rank only.
+        """
+        if self.across_ranks is None:
+            raise TrainingError(
+                f"The objective {type(self).__name__} was to train on {dist.get_world_size(group)} ranks.",
+                expected="Its loss is not made for parts of a batch yet.",
+                advice="Start one process, without torchrun.",
+            )
+        self._group = group
+
+    def of_whole_batch(self, loss: Tensor, batch: Batch) -> Tensor:
+        """What ``forward`` gave for this rank's part of the batch, made the loss of the whole batch.
+
+        Its gradient, averaged over the ranks, is that of one process on the whole batch.
+        """
+        if self.group is None or batch.total is None or self.across_ranks == "group":
+            return loss
+        return sum_over_ranks(loss * (len(batch.indices) / batch.total), self.group)
 
     def attend(self, data: ImageDataset) -> None:
         """Called with the data set that the next batches are drawn from, before ``epoch``: the place to take its captions."""

@@ -65,6 +65,8 @@ class AutoencoderOptions(ObjectiveOptions):
 class Autoencoder(Objective):
     """mean( (x̂ − x)² ) over all standardised pixels; variational: + β · KL( N(μ, σ²) ‖ N(0, 1) ) / number of pixels."""
 
+    across_ranks = "mean"
+
     def __init__(self, model: EmbeddingModel, options: AutoencoderOptions) -> None:
         super().__init__(model)
         self.options = options
@@ -88,7 +90,7 @@ class Autoencoder(Objective):
         mean, log_variance = self.model.embedding(features).float(), self.log_variance(features).float().clamp(-10, 10)
         code = mean
         if self.training:
-            drawn = torch.randn(mean.shape, generator=batch.generator).to(mean.device)
+            drawn = batch.generator.randn(*mean.shape).to(mean.device)
             code = mean + drawn * (0.5 * log_variance).exp()
         error = F.mse_loss(self.decoder(code).float(), target)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import torch
+import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -80,6 +81,8 @@ class CLIP(Objective):
         TrainingError: the model has no text tower.
     """
 
+    across_ranks = "group"
+
     def __init__(self, model: EmbeddingModel, options: CLIPOptions) -> None:
         super().__init__(model)
         if model.text is None:
@@ -123,16 +126,30 @@ class CLIP(Objective):
             alike = captions.alike(batch.indices) if self.options.duplicates == "positives" else None
             yield batch._replace(captions=captions.draw(batch.indices, generator), positives=alike)
 
+    def spread(self, group: dist.ProcessGroup) -> None:
+        """Share every training batch with the ranks of ``group`` from now on.
+
+        Raises:
+            TrainingError: the loss is ``soft_targets``, which has no form for parts of a batch.
+        """
+        if self.options.loss == "soft_targets":
+            raise TrainingError(
+                f"The loss soft_targets was to train on {dist.get_world_size(group)} ranks.",
+                expected="Expected info_nce or sigmoid: they compare the images and captions of all ranks.",
+                advice="Start one process, or set objective.loss.",
+            )
+        super().spread(group)
+
     def forward(self, images: Tensor, batch: Batch) -> Tensor:
         """Loss of the batch."""
         options = self.options
         image, text = self.model(images).float(), self._text(batch).float()
         temperature = self.log_temperature.exp()
         if options.loss == "sigmoid":
-            return sigmoid_loss(image, text, temperature=temperature, bias=self.bias)
+            return sigmoid_loss(image, text, temperature=temperature, bias=self.bias, group=self.group)
         if options.loss == "soft_targets":
             return soft_target_loss(image, text, temperature=temperature)
-        return clip_loss(image, text, temperature=temperature, positives=batch.positives)
+        return clip_loss(image, text, temperature=temperature, positives=batch.positives, group=self.group)
 
     def _text(self, batch: Batch) -> Tensor:
         table, tower = self._attended(), self._tower[0]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from likewise.data.lab import from_lab, to_lab
 from likewise.errors import ModelError
+from likewise.losses import sum_over_ranks
 from likewise.models import ConvDecoder, EmbeddingModel
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
 
@@ -93,6 +94,8 @@ class ColorizationOptions(ObjectiveOptions):
 class Colorization(Objective):
     """mean over positions of  −w(nearest class) · Σ_q z_q log softmax(scores)_q,  z the soft target."""
 
+    across_ranks = "mean"
+
     centers: Tensor
     kernel: Tensor
     near: Tensor
@@ -135,8 +138,8 @@ class Colorization(Objective):
         row = node[:, 0] * NODES + node[:, 1]
         near, soft = self.near[row], self.near_weights[row]  # M 5
         if self.training:
-            self.counts += torch.bincount(near[:, 0], minlength=len(self.counts))
-        share = self.counts / self.counts.sum()
+            self.counts += sum_over_ranks(torch.bincount(near[:, 0], minlength=len(self.counts)), self.group)
+        share = (self.counts / self.counts.sum()).to(self.kernel.dtype)
         weights = rebalancing_weights(share, self.kernel, 1 - self.options.rebalance)
         scores = self._scores(lab[:, :1]).permute(0, 2, 3, 1).flatten(0, 2)  # M Q
         loss = scores.logsumexp(dim=1) - (scores.gather(1, near) * soft).sum(dim=1)

@@ -42,6 +42,8 @@ class ContrastiveOptions(ObjectiveOptions):
 class Contrastive(Objective):
     """Contrastive loss of all pairs i < j of the batch."""
 
+    across_ranks = "group"
+
     def __init__(self, model: EmbeddingModel, options: ContrastiveOptions) -> None:
         super().__init__(model)
         self.options = options
@@ -55,4 +57,5 @@ class Contrastive(Objective):
             margin=options.margin,
             form=options.form,
             reduction=options.reduction,
+            group=self.group,
         )

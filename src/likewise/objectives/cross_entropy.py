@@ -50,6 +50,8 @@ class CrossEntropyOptions(ObjectiveOptions):
 class CrossEntropy(Objective):
     """Mean over the batch of  -Σ_k q_k log softmax(scores)_k,  q the (smoothed) one-hot label."""
 
+    across_ranks = "mean"
+
     def __init__(self, model: EmbeddingModel, options: CrossEntropyOptions) -> None:
         super().__init__(model)
         self.options = options

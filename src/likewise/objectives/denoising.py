@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from likewise.data.draws import Draws
 from likewise.models import ConvDecoder, EmbeddingModel
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
 
@@ -23,14 +24,14 @@ __all__ = ["Denoising", "DenoisingOptions", "with_noise"]
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]
 
 
-def with_noise(images: Tensor, level: float, draws: torch.Generator, kind: Noise = "gaussian") -> Tensor:
+def with_noise(images: Tensor, level: float, draws: torch.Generator | Draws, kind: Noise = "gaussian") -> Tensor:
     """Images with noise, each pixel its own draw; masked and salted pixels lose all channels at once.
 
     Args:
         images: (N, C, H, W), values in 0 … 255.
         level: in 0 … 1: ``gaussian``, the standard deviation over 255 (values may leave 0 … 255, so that the noise has mean
             zero); else the share of pixels that are lost.
-        draws: CPU generator.
+        draws: CPU generator, or ``Draws`` of a batch that several processes share.
         kind: ``gaussian``, ``masking`` (to 0) or ``salt_and_pepper`` (to 0 or 255 with equal probability).
 
     Returns:
@@ -43,9 +44,9 @@ def with_noise(images: Tensor, level: float, draws: torch.Generator, kind: Noise
     """
     clean = images.float()
     if kind == "gaussian":
-        return clean + torch.randn(images.shape, generator=draws).to(images.device) * (255 * level)
+        return clean + Draws.of(draws).randn(*images.shape).to(images.device) * (255 * level)
     count, _, height, width = images.shape
-    drawn = torch.rand(count, 1, height, width, generator=draws).to(images.device)
+    drawn = Draws.of(draws).rand(count, 1, height, width).to(images.device)
     if kind == "salt_and_pepper":
         clean = clean.where(drawn >= level / 2, 255.0)
         return clean.where((drawn < level / 2) | (drawn >= level), 0.0)
@@ -90,6 +91,8 @@ class DenoisingOptions(ObjectiveOptions):
 class Denoising(Objective):
     """mean( (x̃ + residual(f(x̃), x̃) − x)² ) over all standardised pixels, x̃ the noisy image."""
 
+    across_ranks = "mean"
+
     def __init__(self, model: EmbeddingModel, options: DenoisingOptions) -> None:
         super().__init__(model)
         self.options = options
@@ -112,7 +115,7 @@ class Denoising(Objective):
         target, guide = self.model.normalized(images), self.model.normalized(noisy)
         return {"loss": F.mse_loss(self._clean(noisy, guide), target), "unchanged": F.mse_loss(guide, target)}
 
-    def _noisy(self, images: Tensor, draws: torch.Generator) -> Tensor:
+    def _noisy(self, images: Tensor, draws: torch.Generator | Draws) -> Tensor:
         return with_noise(images, self.options.level, draws, self.options.noise)
 
     def _clean(self, noisy: Tensor, guide: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from likewise.data.draws import Draws
 from likewise.errors import ModelError
 from likewise.models import EmbeddingModel
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
@@ -94,6 +95,8 @@ class JigsawOptions(ObjectiveOptions):
 class Jigsaw(Objective):
     """Mean cross-entropy of the permutation, predicted by a head of two layers."""
 
+    across_ranks = "mean"
+
     orders: Tensor
 
     def __init__(self, model: EmbeddingModel, options: JigsawOptions) -> None:
@@ -126,14 +129,14 @@ class Jigsaw(Objective):
         recognised = (scores.argmax(dim=1) == which).float().mean()
         return {"loss": F.cross_entropy(scores, which), "task_accuracy": recognised}
 
-    def _draw(self, images: Tensor, draws: torch.Generator) -> Tensor:
-        return torch.randint(len(self.orders), (len(images),), generator=draws).to(images.device)
+    def _draw(self, images: Tensor, draws: torch.Generator | Draws) -> Tensor:
+        return Draws.of(draws).randint(0, len(self.orders), len(images)).to(images.device)
 
-    def _shuffled(self, images: Tensor, which: Tensor, draws: torch.Generator) -> Tensor:
+    def _shuffled(self, images: Tensor, which: Tensor, draws: torch.Generator | Draws) -> Tensor:
         """Tiles (N, T, C, cell, cell) float in 0 … 255; place i holds tile ``orders[which][i]``."""
         count, grid, cell = len(images), self.options.grid, self.cell
         side = cell - self.options.jitter
-        offsets = torch.randint(self.options.jitter + 1, (2, count, self.tiles), generator=draws).to(images.device)
+        offsets = Draws.of(draws).randint(0, self.options.jitter + 1, 2, count, self.tiles, dim=1).to(images.device)
         source = self.orders[which]
         inside = torch.arange(side, device=images.device)
         rows = (source // grid * cell + offsets[0])[:, :, None] + inside  # N T side

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from likewise.data.draws import Draws
 from likewise.errors import ModelError
 from likewise.models import ConvDecoder, EmbeddingModel, VisionTransformer
 from likewise.models.patches import from_patches, patch_grid, patch_positions, to_patches
@@ -26,7 +27,7 @@ __all__ = ["MaskedReconstruction", "MaskedReconstructionOptions", "draw_visible"
 GREY = 128
 
 
-def draw_visible(count: int, patches: int, mask_ratio: float, draws: torch.Generator) -> Tensor:
+def draw_visible(count: int, patches: int, mask_ratio: float, draws: torch.Generator | Draws) -> Tensor:
     """Which patches of each image stay visible: (count, V) int64, V = max(1, int(patches · (1 − mask_ratio))), ascending.
 
     Example:
@@ -34,7 +35,7 @@ def draw_visible(count: int, patches: int, mask_ratio: float, draws: torch.Gener
         torch.Size([2, 4])
     """
     kept = max(1, int(patches * (1 - mask_ratio)))
-    return torch.rand(count, patches, generator=draws).argsort(dim=1)[:, :kept].sort(dim=1).values
+    return Draws.of(draws).rand(count, patches).argsort(dim=1)[:, :kept].sort(dim=1).values
 
 
 class MaskedReconstructionOptions(ObjectiveOptions):
@@ -86,6 +87,8 @@ class MaskedReconstructionOptions(ObjectiveOptions):
 class MaskedReconstruction(Objective):
     """mean( (x̂ − x)² ) over the masked patches of standardised pixels."""
 
+    across_ranks = "mean"
+
     def __init__(self, model: EmbeddingModel, options: MaskedReconstructionOptions) -> None:
         super().__init__(model)
         spec, encoder = model.input, model.encoder
@@ -131,7 +134,7 @@ class MaskedReconstruction(Objective):
         masked = ~self._shown(visible)
         return (error * masked).sum() / masked.sum()
 
-    def _visible(self, images: Tensor, draws: torch.Generator) -> Tensor:
+    def _visible(self, images: Tensor, draws: torch.Generator | Draws) -> Tensor:
         return draw_visible(len(images), self.patches, self.options.mask_ratio, draws).to(images.device)
 
     def _shown(self, visible: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import torch
+import torch.distributed as dist
 from pydantic import Field, SerializeAsAny, model_validator
 from torch import Tensor
 
-from likewise.errors import DatasetError, RecipeError
-from likewise.losses import MinedLoss, Range
+from likewise.errors import DatasetError, RecipeError, TrainingError
+from likewise.losses import MinedLoss, PMLLoss, Range
 from likewise.models import EmbeddingModel
 from likewise.objectives._label_loss import LossChoice
 from likewise.objectives._miner import MinerChoice
@@ -67,12 +68,28 @@ class MetricOptions(ObjectiveOptions):
 class Metric(Objective):
     """The loss of a batch's embeddings and labels."""
 
+    across_ranks = "group"
+
     def __init__(self, model: EmbeddingModel, options: MetricOptions) -> None:
         super().__init__(model)
         self.options = options
         self.loss = options.loss.build(
             num_classes=len(model.class_names), embedding_dim=model.embedding_dim, miner=options.miner
         )
+
+    def spread(self, group: dist.ProcessGroup) -> None:
+        """Share every training batch with the ranks of ``group`` from now on.
+
+        Raises:
+            TrainingError: the loss is one of pytorch-metric-learning, which would see the images of one rank only.
+        """
+        if any(isinstance(module, PMLLoss) for module in self.loss.modules()):
+            raise TrainingError(
+                f"The loss {self.options.loss.name} was to train on {dist.get_world_size(group)} ranks.",
+                expected="Expected a loss of Likewise: it compares the images of all ranks, others those of one.",
+                advice="Start one process, or take a loss without pml: in its name.",
+            )
+        super().spread(group)
 
     def rate_factors(self) -> dict[str, float]:
         """The loss's own vectors may take other steps than the model."""
@@ -93,6 +110,7 @@ class Metric(Objective):
     def forward(self, images: Tensor, batch: Batch) -> Tensor:
         """Loss of the batch."""
         if isinstance(self.loss, MinedLoss) and self.options.miner is not None and self.options.miner.draws:
-            self.loss.options["generator"] = batch.generator
-        loss: Tensor = self.loss(self.model(images).float(), batch.labels)
+            self.loss.options["generator"] = batch.generator.generator
+        options = {} if self.group is None else {"group": self.group}
+        loss: Tensor = self.loss(self.model(images).float(), batch.labels, **options)
         return loss

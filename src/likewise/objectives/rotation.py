@@ -66,6 +66,8 @@ class RotationOptions(ObjectiveOptions):
 class Rotation(Objective):
     """Mean cross-entropy of the turn, predicted from the embedding by a head of two layers."""
 
+    across_ranks = "mean"
+
     def __init__(self, model: EmbeddingModel, options: RotationOptions) -> None:
         super().__init__(model)
         spec = model.input
@@ -89,7 +91,7 @@ class Rotation(Objective):
             quarters = torch.arange(TURNS, device=images.device).repeat_interleave(len(images))
             seen = torch.cat([images.rot90(turn, (2, 3)) for turn in range(TURNS)])
         else:
-            quarters = torch.randint(TURNS, (len(images),), generator=batch.generator).to(images.device)
+            quarters = batch.generator.randint(0, TURNS, len(images)).to(images.device)
             seen = turned(images, quarters)
         scores = self.head(self.model(seen)).float()
         recognised = (scores.argmax(dim=1) == quarters).float().mean()

@@ -51,6 +51,8 @@ class SiameseOptions(ObjectiveOptions):
 class Siamese(Objective):
     """Every image is the first of one pair an epoch; its partner is drawn anew each epoch."""
 
+    across_ranks = "mean"
+
     def __init__(self, model: EmbeddingModel, options: SiameseOptions) -> None:
         super().__init__(model)
         self.options = options

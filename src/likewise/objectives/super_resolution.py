@@ -66,6 +66,8 @@ class SuperResolutionOptions(ObjectiveOptions):
 class SuperResolution(Objective):
     """mean( (b + residual(f(b), b) − x)² ) over all standardised pixels, b the blurred image."""
 
+    across_ranks = "mean"
+
     def __init__(self, model: EmbeddingModel, options: SuperResolutionOptions) -> None:
         super().__init__(model)
         self.options = options

@@ -72,8 +72,8 @@ def save_checkpoint(
             elif value is not None:
                 scalars[f"{index}.{name}"] = value
     tensors["random.torch"] = torch.get_rng_state()
-    for device, generator in enumerate(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []):
-        tensors[f"random.cuda.{device}"] = generator
+    if torch.cuda.is_initialized():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
     algorithm, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     state_json = {
         "progress": vars(progress),
@@ -147,9 +147,8 @@ def load_checkpoint(path: Path, objective: nn.Module, optimizer: Optimizer, *, f
             moments.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         torch.set_rng_state(tensors["random.torch"])
-        for device in range(torch.cuda.device_count()):
-            if f"random.cuda.{device}" in tensors:
-                torch.cuda.set_rng_state(tensors[f"random.cuda.{device}"], device)
+        if "random.cuda" in tensors and torch.cuda.is_initialized():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
         version, internal, gauss = state["random"]["python"]
         random.setstate((version, tuple(internal), gauss))
         np.random.set_state(tuple(state["random"]["numpy"]))  # noqa: NPY002

@@ -20,9 +20,12 @@ __all__ = ["compile_encoder"]
 logger = logging.getLogger("likewise")
 
 
-def compile_encoder(model: EmbeddingModel, wish: str, *, images: int) -> bool:
-    """Compile ``model.encoder`` in place, if it is wished or earns its time; returns whether it was."""
-    pays_from = model.encoder_options.compile_pays_from
+def compile_encoder(model: EmbeddingModel, wish: str, *, images: int, ranks: int = 1) -> bool:
+    """Compile ``model.encoder`` in place, if it is wished or earns its time; returns whether it was.
+
+    On several ranks batch normalisation talks to the others and cuts the graph at every layer: little is left to fuse.
+    """
+    pays_from = None if ranks > 1 else model.encoder_options.compile_pays_from
     if wish == "never" or (wish == "auto" and (pays_from is None or images < pays_from)):
         return False
     if wish == "auto" and not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "c++", "clang++"))):

@@ -14,6 +14,11 @@ from typing import Any, cast
 import psutil
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import TorchElasticEnvironment
+from lightning_fabric.strategies import DDPStrategy
+
+from likewise.errors import TrainingError
+from likewise.launch import launched_here, launched_ranks
 
 __all__ = ["computes_bf16", "describe_environment", "make_fabric", "peak_memory_mb"]
 
@@ -30,13 +35,58 @@ def computes_bf16() -> bool:
         return False
 
 
+class _DDP(DDPStrategy):
+    """DistributedDataParallel that leaves the inputs of a step where they are.
+
+    Given a GPU it would bring every tensor of a batch there and wait for it, each step; images and labels are there already,
+    and indices belong on the CPU.
+    """
+
+    def _determine_ddp_device_ids(self) -> list[int] | None:
+        return None
+
+
 def make_fabric(*, accelerator: str, precision: str) -> Fabric:
-    """Lightning Fabric on one device of this machine, with ``precision="auto"`` resolved."""
+    """Lightning Fabric on the device of this process, with ``precision="auto"`` resolved; launched.
+
+    Started by ``torchrun``, all its processes join in DistributedDataParallel: NCCL between GPUs, gloo between CPUs.
+
+    Raises:
+        TrainingError: the processes do not fit the machine's devices.
+    """
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if precision == "auto":
         precision = "bf16-mixed" if computes_bf16() else "32-true"
-    return Fabric(accelerator=accelerator, devices=1, precision=cast(Any, precision))
+    ranks = launched_ranks()
+    if ranks == 1:
+        return Fabric(accelerator=accelerator, devices=1, precision=cast(Any, precision))
+    here = launched_here()
+    gpus = torch.cuda.device_count()
+    if accelerator == "auto":
+        accelerator = "cuda" if gpus else "cpu"
+    if ranks % here or accelerator not in ("cpu", "cuda", "gpu") or (accelerator != "cpu" and here > gpus):
+        raise TrainingError(
+            f"torchrun started {ranks} processes, {here} of them on this machine, for accelerator={accelerator}; it has "
+            f"{gpus} GPUs.",
+            expected="Expected as many processes on every machine, and on GPUs at most one for each.",
+            advice=f"Start it with --nproc-per-node {gpus or here}, or on CPUs with --set accelerator=cpu.",
+        )
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=here,
+        num_nodes=ranks // here,
+        strategy=_DDP(
+            # With gloo beside NCCL counts travel between CPUs, and no step waits for a GPU to read one.
+            process_group_backend="gloo" if accelerator == "cpu" else "cpu:gloo,cuda:nccl",
+            cluster_environment=TorchElasticEnvironment(),
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        ),
+        precision=cast(Any, precision),
+    )
+    fabric.launch()
+    return fabric
 
 
 def peak_memory_mb() -> float:
@@ -72,6 +122,7 @@ def describe_environment(fabric: Fabric) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "processes": fabric.world_size,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": fabric._precision.precision,
     }

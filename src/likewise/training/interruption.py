@@ -11,13 +11,13 @@ __all__ = ["StopWish"]
 
 
 class StopWish:
-    """While the block runs, the first SIGINT or SIGTERM sets ``wished``; a second SIGINT interrupts at once.
+    """While the block runs, the first SIGINT or SIGTERM sets ``number``; a second SIGINT interrupts at once.
 
     Outside the main thread, where Python delivers no signals, it does nothing.
     """
 
     def __init__(self) -> None:
-        self.wished: str = ""
+        self.number = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -34,6 +34,6 @@ class StopWish:
         self._before.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.wished and number == signal.SIGINT:
+        if self.number and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.wished = signal.Signals(number).name
+        self.number = number

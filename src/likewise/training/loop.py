@@ -3,6 +3,10 @@
 Everything a step depends on is either in the checkpoint (weights, optimiser, random states, sums) or a function of the
 recipe's seed and the position (batches, augmentation, learning rate). So a run that is killed anywhere and resumed takes
 exactly the steps that an uninterrupted one takes, and ends with the same bits.
+
+On several ranks all of them go through this loop. Each plans the whole batch and takes its part of it; the loss is that
+of the whole batch on every rank, so all see the same numbers and stop at the same step. Rank 0 alone looks at
+validation and writes.
 """
 
 from __future__ import annotations
@@ -12,52 +16,38 @@ import itertools
 import json
 import logging
 import math
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
+from likewise.data.draws import Draws
 from likewise.data.views import flip_and_shift
 from likewise.errors import Interrupted, TrainingError
+from likewise.models import synchronize_batch_norm
 from likewise.objectives import Batch, Objective
 from likewise.recipe import Recipe, TrainingOptions
 from likewise.training.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
 from likewise.training.files import write_text
+from likewise.training.gradcache import cache_gradients
 from likewise.training.interruption import StopWish
 from likewise.training.monitor import Monitor
 from likewise.training.optimizers import build_optimizer, learning_rate_at
 from likewise.training.progress import StepProgress
+from likewise.training.ranks import Ranks
+from likewise.training.step_losses import StepLosses
+from likewise.training.training_data import TrainingData
 
-__all__ = ["TrainingData", "epochs_and_steps", "fit", "generator_for"]
+__all__ = ["epochs_and_steps", "fit", "generator_for"]
 
 logger = logging.getLogger("likewise")
-
-
-class TrainingData(Protocol):
-    """What the loop asks of its data; an ``ImageDataset`` has it, and so has a tensor with labels (``Embedder``)."""
-
-    @property
-    def name(self) -> str:
-        """Of the data set."""
-
-    @property
-    def labels(self) -> Tensor | None:
-        """(N,) int64, or None."""
-
-    @property
-    def fingerprint(self) -> str:
-        """A run is not resumed on data with another one."""
-
-    def __len__(self) -> int: ...
-
-    def batches(self, index_batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """(indices, samples) for each batch of indices, in order."""
 
 
 def generator_for(*key: int) -> torch.Generator:
@@ -86,34 +76,51 @@ class _Trainer:
         fabric: Fabric,
         monitor: Monitor | None,
         folder: Path | None,
+        ranks: Ranks,
     ) -> None:
         self.recipe, self.options, self.folder, self.fabric = recipe, recipe.training, folder, fabric
         self.train = train
-        self.labels = torch.full((len(train),), -1) if train.labels is None else train.labels
-        self.objective, self.monitor = objective, monitor
+        # on the CPU, where batches are planned
+        self.labels = torch.full((len(train),), -1) if train.labels is None else train.labels.cpu()
+        self.objective, self.monitor, self.ranks = objective, monitor, ranks
+        if self.options.gradcache:
+            cache_gradients(objective, self.options.gradcache, name=recipe.objective.name)
+        if ranks.group is not None:
+            objective.spread(ranks.group)
+            # Chunks are normalised each on its own, wherever they are.
+            synchronize_batch_norm(objective, ranks.group, leave=objective.model if self.options.gradcache else None)
         self.epochs, self.steps_per_epoch = epochs_and_steps(len(train), self.options)
         self.total_steps = self.epochs * self.steps_per_epoch
         self.optimizer: Optimizer = build_optimizer(self.options, objective)
         self.module, self._stepper = fabric.setup(objective, self.optimizer)
         self.progress = Progress()
+        self.losses = StepLosses(fabric.device)
+        self.last_loss: float | None = None
 
     def restore(self) -> None:
         """Take up the newest checkpoint, if there is one, and cut ``metrics.jsonl`` back to it."""
         if self.folder is None:
             return
-        newest = latest_checkpoint(self.folder / "checkpoints")
-        if newest:
-            self.progress = load_checkpoint(newest, self.objective, self.optimizer, fingerprint=self.train.fingerprint)
+        checkpoints, history = self.folder / "checkpoints", self.folder / "metrics.jsonl"
+        newest = latest_checkpoint(checkpoints) if self.ranks.first else None
+        name = self.ranks.from_first(newest.name if newest else "")
+        if name:
+            fingerprint = self.train.fingerprint
+            self.progress = self.ranks.together(
+                lambda: load_checkpoint(checkpoints / name, self.objective, self.optimizer, fingerprint=fingerprint)
+            )
             logger.info("resumed from step %d of %d", self.progress.step, self.total_steps)
         lines = "".join(json.dumps(line) + "\n" for line in self.progress.history)
-        write_text(self.folder / "metrics.jsonl", lines)
+        self.ranks.on_first(lambda: write_text(history, lines))
 
     def checkpoint(self) -> None:
-        """Save the present position, where there is a folder for it."""
+        """Save the present position, where there is a folder for it; every loss so far has been looked at before."""
         if self.folder is None:
             return
-        checkpoints = self.folder / "checkpoints"
-        save_checkpoint(checkpoints, self.objective, self.optimizer, self.progress, fingerprint=self.train.fingerprint)
+        checkpoints, fingerprint = self.folder / "checkpoints", self.train.fingerprint
+        self.ranks.on_first(
+            lambda: save_checkpoint(checkpoints, self.objective, self.optimizer, self.progress, fingerprint=fingerprint)
+        )
 
     def epoch(self, stop: StopWish, shown: StepProgress) -> None:
         """The steps of the present epoch that are still to do."""
@@ -121,56 +128,76 @@ class _Trainer:
         generator = generator_for(self.recipe.seed, progress.epoch, 1)
         self.objective.attend(self.train)
         plan = self.objective.epoch(self.labels, self.options.batch_size, generator)
-        ahead, mine = itertools.tee(itertools.islice(plan, progress.step_in_epoch, None))
+        to_do = itertools.islice(plan, progress.step_in_epoch, None)
+        ahead, mine = itertools.tee(batch.part(self.ranks.rank, self.ranks.count) for batch in to_do)
         self.objective.train()
         began = time.perf_counter()
         before = progress.train_seconds
         try:
             for batch, (_, images) in zip(mine, self.train.batches(batch.indices for batch in ahead), strict=True):
-                value = self._step(batch, images)
+                self._step(batch, images)
                 progress.step += 1
                 progress.step_in_epoch += 1
-                progress.loss_sum += value
-                progress.images += len(images)
+                progress.images += batch.total or len(images)
                 progress.train_seconds = before + time.perf_counter() - began
-                shown.advance(value)
-                if stop.wished:
+                shown.advance(self.last_loss)
+                wish = self.ranks.agree_soon(stop.number)
+                if wish:
+                    self._note(self.losses.rest())
                     self.checkpoint()
-                    raise Interrupted(
-                        f"{stop.wished} after step {progress.step} of {self.total_steps}.",
-                        expected=f"The state is saved in {self.folder}.",
-                        advice="Run the same command with --resume to go on.",
-                    )
+                    raise _interrupted(wish, f"step {progress.step} of {self.total_steps}", self.folder)
+            self._note(self.losses.rest())
         finally:
             progress.train_seconds = before + time.perf_counter() - began
 
-    def _step(self, batch: Batch, images: Tensor) -> float:
-        rate = learning_rate_at(self.progress.step, self.total_steps, self.options)
+    def _step(self, batch: Batch, images: Tensor) -> None:
+        seed, step = self.recipe.seed, self.progress.step
+        rate = learning_rate_at(step, self.total_steps, self.options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("lr_factor", 1.0)
-        draws = generator_for(self.recipe.seed, self.progress.step, 2)
+        if self.ranks.rank:  # what draws from the global state (dropout) must not draw the same on every rank
+            torch.manual_seed(generator_for(seed, step, 3, self.ranks.rank).initial_seed())
+        draws = Draws(generator_for(seed, step, 2), batch.rows, total=batch.total)
         images = flip_and_shift(images, draws, flip=self.options.flip, shift=self.options.shift)
         device = self.fabric.device
         batch = batch.to(device)._replace(draws=draws)
         loss: Tensor = self.module(images.to(device, non_blocking=True), batch)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss is {value} at step {self.progress.step + 1} (learning rate {rate:.2g}).",
-                expected="Expected a finite loss.",
-                advice=f"Lower the learning rate (--set learning_rate={self.options.learning_rate / 10:.2g}), clip the "
-                "gradient (--set gradient_clip=1), or check the images for extreme values.",
-            )
+        loss = self.objective.of_whole_batch(loss, batch)
+        self._note(self.losses.add(step, loss.detach()))
         self.fabric.backward(loss)
         if self.options.gradient_clip:
-            self.fabric.clip_gradients(self.module, self._stepper, max_norm=self.options.gradient_clip)
+            # A norm that is not finite makes the next loss so: no need to wait for each on a GPU.
+            self.fabric.clip_gradients(
+                self.module, self._stepper, max_norm=self.options.gradient_clip, error_if_nonfinite=False
+            )
         self._stepper.step()
         self._stepper.zero_grad(set_to_none=True)
-        self.objective.after_step((self.progress.step + 1) / self.total_steps)
-        return value
+        self.objective.after_step((step + 1) / self.total_steps)
+
+    def _note(self, values: list[tuple[int, float]]) -> None:
+        """Sum up losses that have arrived, in the order of their steps; the first that is not finite ends the run."""
+        for step, value in values:
+            if not math.isfinite(value):
+                rate = learning_rate_at(step, self.total_steps, self.options)
+                self.ranks.fail(
+                    TrainingError(
+                        f"The loss is {value} at step {step + 1} (learning rate {rate:.2g}).",
+                        expected="Expected a finite loss.",
+                        advice=f"Lower the learning rate (--set learning_rate={self.options.learning_rate / 10:.2g}), "
+                        "clip the gradient (--set gradient_clip=1), or check the images for extreme values.",
+                    )
+                )
+            self.progress.loss_sum += value
+            self.last_loss = value
 
     def close_epoch(self) -> dict[str, Any]:
-        """Look at validation and write the epoch's line."""
+        """Look at validation and write the epoch's line: rank 0, while the others wait; it alone has the whole line."""
+        line = self.ranks.on_first(self._look) or {}
+        self.progress.epoch += 1
+        self.progress.step_in_epoch, self.progress.loss_sum = 0, 0.0
+        return line
+
+    def _look(self) -> dict[str, Any]:
         progress = self.progress
         line: dict[str, Any] = {
             "epoch": progress.epoch + 1,
@@ -182,8 +209,6 @@ class _Trainer:
             **(self.monitor.look(self.objective, self.fabric.device) if self.monitor else {}),
         }
         progress.history.append(line)
-        progress.epoch += 1
-        progress.step_in_epoch, progress.loss_sum = 0, 0.0
         if self.folder is not None:
             with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(line) + "\n")
@@ -198,6 +223,7 @@ def fit(
     monitor: Monitor | None,
     folder: Path | None,
     *,
+    ranks: Ranks | None = None,
     quiet: bool = False,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Progress:
@@ -210,53 +236,58 @@ def fit(
         fabric: device and precision.
         monitor: what looks at validation after each epoch; ``None``: nothing does.
         folder: the run folder; ``None`` writes nothing anywhere, and a signal then interrupts as Python has it.
+        ranks: the processes that share the run; ``None`` asks ``fabric``.
         quiet: no progress on standard error.
-        on_epoch: called with each epoch's line.
+        on_epoch: called with each epoch's line, on rank 0.
 
     Returns:
-        Where the run ended: steps, seconds, history.
+        Where the run ended: steps, seconds, and, on rank 0, the history.
 
     Raises:
         TrainingError: the loss is not finite, or a checkpoint cannot be written.
+        RankError: another rank failed or is gone.
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
-    trainer = _Trainer(recipe, train, objective, fabric, monitor, folder)
+    ranks = ranks or Ranks(fabric)
+    trainer = _Trainer(recipe, train, objective, fabric, monitor, folder, ranks)
     began = time.perf_counter()
     trainer.restore()
     progress = trainer.progress
     earlier = progress.total_seconds
     stop = StopWish()
     with (
+        ranks.naming_the_lost(),
         nullcontext() if folder is None else stop,
         StepProgress(
             recipe.name,
             trainer.total_steps,
             start=progress.step,
             batch_size=recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1),
-            quiet=quiet,
+            quiet=quiet or not ranks.first,
         ) as shown,
     ):
         while progress.epoch < trainer.epochs:
             trainer.epoch(stop, shown)
             line = trainer.close_epoch()
             progress.total_seconds = earlier + time.perf_counter() - began
-            if (
-                progress.epoch % recipe.training.checkpoint_every == 0
-                or progress.epoch == trainer.epochs
-                or stop.wished
-            ):
+            wish = ranks.agree(stop.number)
+            if progress.epoch % recipe.training.checkpoint_every == 0 or progress.epoch == trainer.epochs or wish:
                 trainer.checkpoint()
-            if not quiet or folder is not None:
+            if ranks.first and (not quiet or folder is not None):
                 _report(line, trainer.epochs)
-            if on_epoch:
+            if ranks.first and on_epoch:
                 on_epoch(line)
-            if stop.wished and progress.epoch < trainer.epochs:
-                raise Interrupted(
-                    f"{stop.wished} after epoch {progress.epoch} of {trainer.epochs}.",
-                    expected=f"The state is saved in {folder}.",
-                    advice="Run the same command with --resume to go on.",
-                )
+            if wish and progress.epoch < trainer.epochs:
+                raise _interrupted(wish, f"epoch {progress.epoch} of {trainer.epochs}", folder)
     return dataclasses.replace(progress)
+
+
+def _interrupted(number: int, after: str, folder: Path | None) -> Interrupted:
+    return Interrupted(
+        f"{signal.Signals(number).name} after {after}.",
+        expected=f"The state is saved in {folder}.",
+        advice="Run the same command with --resume to go on.",
+    )
 
 
 def _report(line: dict[str, Any], epochs: int) -> None:

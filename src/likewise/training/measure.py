@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,51 @@ from likewise.models import EmbeddingModel
 from likewise.recipe import EvaluationOptions
 from likewise.training.files import read_json, replacing, write_json
 from likewise.training.measure_texts import TextMeasurement, measure_texts
+from likewise.training.ranks import Ranks
 from likewise.training.run import SPLITS, write_embeddings
 
-__all__ = ["cached_baselines", "embed_split", "measure"]
+__all__ = ["cached_baselines", "embed_split", "embed_split_on", "measure"]
 
 logger = logging.getLogger("likewise")
 BATCH = 1024
+Scores = NDArray[np.float32] | None
 
 
-def embed_split(model: EmbeddingModel, data: ImageDataset) -> tuple[EmbeddedSplit, NDArray[np.float32] | None]:
+def embed_split(model: EmbeddingModel, data: ImageDataset) -> tuple[EmbeddedSplit, Scores]:
     """Embeddings of a split in its order, and class scores (N, K) where the model has any."""
-    blocks: Iterator[Tensor] = (images for _, images in data.batches(torch.arange(len(data)).split(BATCH)))
-    embeddings, scores = model.embed_batches(blocks)
+    embeddings, scores = _embed(model, data, _blocks(data))
+    return _labelled(data, embeddings), scores
+
+
+def embed_split_on(ranks: Ranks, model: EmbeddingModel, data: ImageDataset) -> tuple[EmbeddedSplit, Scores] | None:
+    """``embed_split`` by all ranks, a part each: rank 0 gets the whole, the others None.
+
+    Batches are cut alike on any number of ranks, so the numbers are too.
+    """
+    shares = ranks.share(_blocks(data))
+    sizes = [sum(map(len, share)) for share in shares]
+    own, own_scores = _embed(model, data, shares[ranks.rank])
+    embeddings = ranks.join(torch.from_numpy(own), sizes)
+    scores = None
+    if model.classifier is not None:
+        # a rank without images has no scores, and nothing to send
+        scores = ranks.join(torch.from_numpy(own[:0] if own_scores is None else own_scores), sizes)
+    if embeddings is None:
+        return None
+    return _labelled(data, embeddings.numpy()), None if scores is None else scores.numpy()
+
+
+def _blocks(data: ImageDataset) -> tuple[Tensor, ...]:
+    return torch.arange(len(data)).split(BATCH)
+
+
+def _embed(model: EmbeddingModel, data: ImageDataset, blocks: Sequence[Tensor]) -> tuple[NDArray[np.float32], Scores]:
+    return model.embed_batches(images for _, images in data.batches(blocks))
+
+
+def _labelled(data: ImageDataset, embeddings: NDArray[np.float32]) -> EmbeddedSplit:
     labels = np.full(len(data), -1) if data.labels is None else data.labels.cpu().numpy()
-    return EmbeddedSplit(embeddings, labels, data.ids), scores
+    return EmbeddedSplit(embeddings, labels, data.ids)
 
 
 def unseen(train_labels: Tensor | NDArray[np.int64], test_labels: Tensor | NDArray[np.int64]) -> bool:
@@ -83,6 +115,7 @@ def measure(
     protocols: Sequence[str] = (),
     seed: int = 0,
     options: EvaluationOptions | None = None,
+    ranks: Ranks | None = None,
 ) -> dict[str, float]:
     """Embed all splits, evaluate, and write ``embeddings/``, ``records/test.parquet`` and ``evaluation.json``.
 
@@ -94,15 +127,36 @@ def measure(
         protocols: what else is measured where there are labels; see ``likewise.evaluation.downstream``.
         seed: of what these draw.
         options: sentences for a model that knows texts; default as in a recipe.
+        ranks: processes that embed together; rank 0 then measures and writes, and the others get no numbers.
 
     Returns:
         Numbers by the names of ``metrics.json``.
     """
     embedded: dict[str, EmbeddedSplit] = {}
-    scores: dict[str, NDArray[np.float32] | None] = {}
+    scores: dict[str, Scores] = {}
     for name in SPLITS:
-        embedded[name], scores[name] = embed_split(model, getattr(splits, name))
-        write_embeddings(folder, name, embedded[name])
+        data: ImageDataset = getattr(splits, name)
+        found = embed_split(model, data) if ranks is None else embed_split_on(ranks, model, data)
+        if found is not None:
+            embedded[name], scores[name] = found
+            write_embeddings(folder, name, embedded[name])
+    work = functools.partial(
+        _evaluate, model, splits, folder, embedded, scores, protocols=protocols, seed=seed, options=options
+    )
+    return work() if ranks is None else ranks.on_first(work) or {}
+
+
+def _evaluate(
+    model: EmbeddingModel,
+    splits: Splits,
+    folder: Path,
+    embedded: dict[str, EmbeddedSplit],
+    scores: dict[str, Scores],
+    *,
+    protocols: Sequence[str],
+    seed: int,
+    options: EvaluationOptions | None,
+) -> dict[str, float]:
     logger.info("embedded %s images", f"{sum(len(part.labels) for part in embedded.values()):,}")
     numbers: dict[str, float] = {}
     details: dict[str, Any] = {}

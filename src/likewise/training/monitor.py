@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from likewise.data import ImageDataset
+from likewise.data.draws import Draws
 from likewise.errors import LossInputError
 from likewise.evaluation import knn, linear_probe
 from likewise.objectives import Objective
@@ -87,14 +88,14 @@ class Monitor:
         if count < 2:
             return {}
         labels = torch.full((count,), -1) if self._queries.labels is None else self._queries.labels
-        order, draws = torch.Generator().manual_seed(self._seed), torch.Generator().manual_seed(self._seed + 1)
+        order, draws = (torch.Generator().manual_seed(self._seed + purpose) for purpose in (0, 1))
         sums: dict[str, float] = {}
         batches = 0
         objective.attend(self._queries)
         for batch in objective.epoch(labels, min(self._batch_size, count), order):
             images = self._queries.take(batch.indices).to(device)
             try:
-                explained = objective.explain(images, batch.to(device)._replace(draws=draws))
+                explained = objective.explain(images, batch.to(device)._replace(draws=Draws(draws)))
             except LossInputError:  # a batch without a positive pair, as a small sample may have, has no loss
                 continue
             for name, value in explained.items():

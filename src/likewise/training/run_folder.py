@@ -5,19 +5,23 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import platform
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from likewise.errors import RecipeError, RunError
 from likewise.recipe import Recipe
 from likewise.training.files import write_text
+from likewise.training.ranks import Ranks
 
-__all__ = ["free_folder", "logging_to", "open_folder", "working_in"]
+__all__ = ["free_folder", "logging_to", "open_folder", "open_together", "working_in"]
 
 logger = logging.getLogger("likewise")
 LEAST_FREE_BYTES = 64 * 2**20
+PATIENCE = 60.0  # seconds for which a network file system may hide a new file
 
 
 def free_folder(name: str, root: Path = Path("runs")) -> Path:
@@ -66,6 +70,45 @@ def open_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
             expected="Expected a folder that can be made and written.",
             advice="Choose another --out, or change its permissions.",
         ) from error
+
+
+@contextmanager
+def open_together(folder: Path, recipe: Recipe, ranks: Ranks, *, resume: bool) -> Iterator[bool]:
+    """``open_folder`` for all ranks of a run: rank 0 opens the folder, holds it and logs into it.
+
+    Yields:
+        Whether the run in it is finished.
+
+    Raises:
+        RunError: as ``open_folder``; or another machine does not see the folder.
+    """
+    ranks.on_first(lambda: open_folder(folder, recipe, resume=resume))
+    ranks.together(lambda: _wait_for(folder))
+    with ExitStack() as held:
+
+        def hold() -> bool:
+            held.enter_context(working_in(folder))
+            held.enter_context(logging_to(folder / "log.txt"))
+            return (folder / "metrics.json").is_file()
+
+        yield bool(ranks.agree(int(ranks.on_first(hold) or False)))
+
+
+def _wait_for(folder: Path) -> None:
+    """Return as soon as this process sees a run in ``folder`` that another one has opened.
+
+    Raises:
+        RunError: it does not, though a network file system has had time to show it.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not (folder / "recipe.yaml").is_file():
+        if time.monotonic() > deadline:
+            raise RunError(
+                f"{platform.node()} does not see the run that rank 0 has opened in {folder.absolute()}.",
+                expected="Expected a folder that all machines of the run share.",
+                advice="Give an --out on a file system that all of them mount.",
+            )
+        time.sleep(0.1)
 
 
 def _same(old: Recipe, new: Recipe, folder: Path) -> None:

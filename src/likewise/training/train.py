@@ -15,7 +15,7 @@ from likewise.data import ImageDataset, Splits
 from likewise.data.captions import Captions
 from likewise.errors import RunError, TrainingError
 from likewise.models import EmbeddingModel, InputSpec, TextEncoderOptions, save_model, text_encoder_names
-from likewise.objectives import find_objective, objective_names
+from likewise.objectives import Objective, find_objective, objective_names
 from likewise.recipe import Budget, Recipe
 from likewise.recipes import load_recipe
 from likewise.training.compilation import compile_encoder
@@ -26,8 +26,9 @@ from likewise.training.frozen import frozen_view
 from likewise.training.loop import epochs_and_steps, fit
 from likewise.training.measure import measure
 from likewise.training.monitor import Monitor
+from likewise.training.ranks import Ranks
 from likewise.training.run import Run, data_of
-from likewise.training.run_folder import free_folder, logging_to, open_folder, working_in
+from likewise.training.run_folder import free_folder, logging_to, open_together, working_in
 from likewise.training.start import start_of, take_weights
 
 __all__ = ["build_model", "remeasure", "resolve", "train", "train_in"]
@@ -81,6 +82,7 @@ def train(
         DatasetError: the images cannot be had or used.
         RunError: ``out`` holds something else, or another process works in it.
         TrainingError: the loss is not finite, or the disk is full.
+        RankError: started by ``torchrun``, and another of its processes failed or is gone.
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
     named = {key.replace("__", "."): value for key, value in overrides.items()}
@@ -89,50 +91,53 @@ def train(
         raise RunError(
             "--resume was given without a folder.", expected="Expected the run to go on with.", advice="Pass --out DIR."
         )
-    folder = Path(out) if out is not None else free_folder(resolved.name)
-    open_folder(folder, resolved, resume=resume)
-    with working_in(folder), logging_to(folder / "log.txt"):
-        if not (folder / "metrics.json").is_file():
-            train_in(folder, resolved, quiet=quiet)
-        return Run.load(folder)
+    ranks = _ranks_for(resolved)
+    folder = Path(ranks.from_first(str(Path(out) if out is not None else free_folder(resolved.name))))
+    with open_together(folder, resolved, ranks, resume=resume) as finished:
+        if not finished:
+            train_in(folder, resolved, quiet=quiet, ranks=ranks)
+        ranks.agree(0)  # the others read when rank 0 has written
+        run = Run.load(folder)
+    ranks.leave_at_exit()
+    return run
 
 
-def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure | None = None) -> None:
-    """Train ``recipe`` in an open folder and write its numbers into ``metrics.json``.
+def _ranks_for(recipe: Recipe) -> Ranks:
+    return Ranks(make_fabric(accelerator=recipe.training.accelerator, precision=recipe.training.precision))
+
+
+def train_in(
+    folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure | None = None, ranks: Ranks | None = None
+) -> None:
+    """Train ``recipe`` in an open folder and write what ``measured`` finds into its ``metrics.json``.
 
     Args:
-        folder: of the run, open.
-        recipe: what to train.
+        folder: open, and held by this process or by rank 0.
+        recipe: what to do.
         quiet: no progress on standard error.
         measured: what finds the numbers, in place of ``measure`` and the pictures of the task, which look at test images.
+        ranks: the processes that share the run; ``None`` finds out.
     """
+    ranks = ranks or _ranks_for(recipe)
     earlier = [_stage(folder, recipe, index, quiet=quiet, measured=measured) for index in range(len(recipe.before))]
     began = time.perf_counter()
-    splits = data_of(recipe)
+    fabric = ranks.fabric
+    splits = ranks.one_first(lambda: data_of(recipe))
     logger.info("%s: %s", recipe.data.source, splits.train.origin)
     for note in splits.notes:
         logger.info("%s", note)
-    start = start_of(recipe, folder)
-    fabric = make_fabric(accelerator=recipe.training.accelerator, precision=recipe.training.precision)
-    write_json(folder / "environment.json", describe_environment(fabric))
-    torch.manual_seed(recipe.seed)
+    ranks.on_first(lambda: write_json(folder / "environment.json", describe_environment(fabric)))
     if fabric.device.type == "cuda":
         splits = Splits(splits.train.to(fabric.device), splits.validation, splits.test, splits.unlabeled, splits.notes)
-    model = build_model(recipe, splits)
-    if start:
-        take_weights(model, start, recipe.start_take if not recipe.before else recipe.before[-1].take)
-    if recipe.training.freeze in ("encoder", "both"):
-        model.freeze_encoder()
-    if recipe.training.freeze in ("text_encoder", "both") and model.text is not None:
-        model.text.freeze_encoder()
-    objective = recipe.objective.build(model)
+    objective = ranks.together(lambda: _build(recipe, splits, folder))
+    model = objective.model
     learned = splits.to_learn_from(recipe.data.learn_from)
     if fabric.device.type == "cuda":
         learned = learned.to(fabric.device)
     epochs, steps = epochs_and_steps(len(learned), recipe.training)
     images = epochs * steps * recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1)
     if not model.encoder_frozen:
-        compile_encoder(model, recipe.training.compile, images=images)
+        compile_encoder(model, recipe.training.compile, images=images, ranks=ranks.count)
     view = frozen_view(recipe, model.to(fabric.device))
     seen = Splits(view(splits.train), view(splits.validation), view(splits.test), splits.unlabeled, splits.notes)
     learned = view(learned, augmented=True)
@@ -150,19 +155,23 @@ def train_in(folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure | N
         f"{len(learned):,}",
         epochs,
         steps,
-        fabric.device,
+        fabric.device if ranks.count == 1 else f"{ranks.count} ranks, {fabric.device.type}",
     )
     beside_the_loop = time.perf_counter() - began
-    progress = fit(recipe, learned, objective, fabric, monitor, folder, quiet=quiet)
+    progress = fit(recipe, learned, objective, fabric, monitor, folder, ranks=ranks, quiet=quiet)
     began = time.perf_counter()
-    save_model(model, folder / "model")
-    with torch.compiler.set_stance("force_eager"):
+    ranks.on_first(lambda: save_model(model, folder / "model"))
+    with ranks.naming_the_lost(), torch.compiler.set_stance("force_eager"):
         if measured is None:
             options = recipe.evaluation
-            metrics = measure(model, seen, folder, protocols=options.protocols, seed=recipe.seed, options=options)
-            write_examples(folder, objective, splits.test, seed=recipe.seed)
+            metrics = measure(
+                model, seen, folder, protocols=options.protocols, seed=recipe.seed, options=options, ranks=ranks
+            )
+            ranks.on_first(lambda: write_examples(folder, objective, splits.test, seed=recipe.seed))
         else:
             metrics = measured(model, seen, folder)
+    if not ranks.first:
+        return
     last = progress.history[-1] if progress.history else monitor.look(objective, fabric.device)
     metrics |= {
         "collapsed": float(last["collapsed"]),
@@ -198,13 +207,28 @@ def _stage(folder: Path, recipe: Recipe, index: int, *, quiet: bool, measured: M
     """Numbers of stage ``index`` before the run, from where it stands; it is a run of its own in ``stages/NAME``."""
     name = recipe.before[index].name
     inner, plan = folder / "stages" / name, recipe.stage(index)
-    open_folder(inner, plan, resume=True)
-    with working_in(inner), logging_to(inner / "log.txt"):
-        if not (inner / "metrics.json").is_file():
+    ranks = _ranks_for(plan)
+    with open_together(inner, plan, ranks, resume=True) as finished:
+        if not finished:
             logger.info("stage %d of %d: %s", index + 1, len(recipe.before) + 1, name)
-            train_in(inner, plan, quiet=quiet, measured=measured)
+            train_in(inner, plan, quiet=quiet, measured=measured, ranks=ranks)
+        ranks.agree(0)
     metrics: dict[str, float] = read_json(inner / "metrics.json")
     return metrics
+
+
+def _build(recipe: Recipe, splits: Splits, folder: Path) -> Objective:
+    """The objective around its model, with the weights that the run begins with."""
+    start = start_of(recipe, folder)
+    torch.manual_seed(recipe.seed)
+    model = build_model(recipe, splits)
+    if start:
+        take_weights(model, start, recipe.start_take if not recipe.before else recipe.before[-1].take)
+    if recipe.training.freeze in ("encoder", "both"):
+        model.freeze_encoder()
+    if recipe.training.freeze in ("text_encoder", "both") and model.text is not None:
+        model.text.freeze_encoder()
+    return recipe.objective.build(model)
 
 
 def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from likewise.data.draws import Draws
+
 __all__ = ["flip_and_shift", "move"]
 
 
-def flip_and_shift(images: Tensor, generator: torch.Generator, *, flip: bool, shift: int) -> Tensor:
+def flip_and_shift(images: Tensor, generator: torch.Generator | Draws, *, flip: bool, shift: int) -> Tensor:
     """Mirror each image left to right with probability ½ and move it by up to ``shift`` pixels, edges reflected.
 
     Args:
         images: (B, C, H, W), any type.
-        generator: CPU generator that all draws come from.
+        generator: CPU generator that all draws come from, or ``Draws`` of a batch that several processes share.
         flip: whether to mirror.
         shift: largest move in pixels, the same in both directions, uniform over all whole numbers; less than H and W.
 
@@ -27,14 +29,14 @@ def flip_and_shift(images: Tensor, generator: torch.Generator, *, flip: bool, sh
     """
     if not flip and shift == 0:
         return images
-    batch = len(images)
+    batch, draws = len(images), Draws.of(generator)
     down = right = torch.zeros(batch, dtype=torch.long)
     mirrored = torch.zeros(batch, dtype=torch.bool)
     if shift:
-        down, right = torch.randint(-shift, shift + 1, (2, batch), generator=generator)
+        down, right = (draws.randint(-shift, shift + 1, batch) for _ in range(2))
     if flip:
-        mirrored = torch.rand(batch, generator=generator) < 0.5
-    return move(images, down.to(images.device), right.to(images.device), mirrored.to(images.device))
+        mirrored = draws.rand(batch) < 0.5
+    return move(images, *(drawn.to(images.device, non_blocking=True) for drawn in (down, right, mirrored)))
 
 
 def move(images: Tensor, down: Tensor, right: Tensor, mirrored: Tensor) -> Tensor:
