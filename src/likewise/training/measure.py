@@ -202,7 +202,7 @@ def _context(splits: Splits) -> dict[str, Any]:
         "source": splits.train.name,
         "origin": splits.train.origin,
         "image_shape": list(splits.train.image_shape),
-        "class_names": list(max(splits.train.class_names, splits.test.class_names, key=len)),
+        "class_names": list(splits.test.class_names or splits.train.class_names),
         "sizes": {name: len(getattr(splits, name)) for name in SPLITS}
         | ({} if splits.unlabeled is None else {"unlabeled": len(splits.unlabeled)}),
         "fingerprints": {name: getattr(splits, name).fingerprint for name in SPLITS},

@@ -97,7 +97,7 @@ def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
         {"params": chosen, "weight_decay": options.weight_decay if decays else 0.0, "lr_factor": factor}
         for (factor, decays), chosen in sorted(gathered.items(), key=lambda item: item[0], reverse=True)
     ]
-    wanted = [parameter for group in groups for parameter in group["params"]]
+    wanted = [parameter for chosen in gathered.values() for parameter in chosen]
     # One kernel for all parameters: on small networks the plain optimiser costs a tenth of the step.
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in wanted)
     match options.optimizer:

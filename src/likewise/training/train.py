@@ -235,7 +235,8 @@ def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:
     """The model of a recipe with fresh weights from torch's global random state, normalising by these training images."""
     train = splits.train
     if train.labels is None and recipe.objective.needs_labels:
-        free = [name for name in objective_names() if not find_objective(name).model_construct().needs_labels]
+        known = {name: find_objective(name) for name in objective_names()}
+        free = [name for name, options in known.items() if not options(name=name).needs_labels]
         raise TrainingError(
             f"{train.name} has no labels.",
             expected=f"The objective {recipe.objective.name} learns from labels.",
