@@ -64,7 +64,7 @@ def _shared(source: str, name: str, title: str, budget: Budget) -> dict[str, Any
     }
     if budget == "smoke":
         values["data"] |= {"validation": 500, "train_size": 2000}
-        values["training"] |= {"min_steps": 12}
+        values["training"] |= {"min_steps": 40}
         values["encoder"] |= {"widths": (8, 16, 16)}
     return values
 
