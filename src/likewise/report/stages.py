@@ -48,4 +48,4 @@ def _row(name: str, run: Run, seconds: float) -> StageRow:
 
 def _what(recipe: Recipe, epochs: int) -> str:
     frozen = ", encoder frozen" if recipe.training.freeze == "encoder" else ""
-    return f"{recipe.objective.name.replace('_', '-')}, {count(epochs, 'epoch')}{frozen}"
+    return f"{recipe.objective.label}, {count(epochs, 'epoch')}{frozen}"
