@@ -17,6 +17,8 @@ __all__ = ["Draws"]
 class Draws:
     """A generator that knows which rows of the batch are here.
 
+    Several draws for each image (one for each of its views) are asked for at once as the images, then the images again.
+
     Args:
         generator: CPU generator that all draws come from; for a number that is one for the whole batch, use it as it is.
         rows: (B,) int64, the places of the images here in the whole batch; None: they are the whole batch.
@@ -26,6 +28,9 @@ class Draws:
         >>> whole = Draws(torch.Generator().manual_seed(0)).rand(4, 2)
         >>> part = Draws(torch.Generator().manual_seed(0), torch.tensor([1, 3]), total=4).rand(2, 2)
         >>> torch.equal(part, whole[[1, 3]])
+        True
+        >>> twice = Draws(torch.Generator().manual_seed(0), torch.tensor([1]), total=2).rand(2, 2)
+        >>> torch.equal(twice, whole[[1, 3]])
         True
     """
 
@@ -53,9 +58,13 @@ class Draws:
     def _whole(self, size: tuple[int, ...], dim: int) -> tuple[int, ...]:
         if self._rows is None or self._total is None:
             return size
-        if size[dim] != len(self._rows):
-            raise ValueError(f"{size[dim]} draws were asked for {len(self._rows)} images: draw once for each view")
-        return tuple(self._total if axis == dim else count for axis, count in enumerate(size))
+        if size[dim] % len(self._rows):
+            raise ValueError(f"{size[dim]} draws were asked for {len(self._rows)} images: expected as many for each")
+        times = size[dim] // len(self._rows)
+        return tuple(self._total * times if axis == dim else count for axis, count in enumerate(size))
 
     def _cut(self, drawn: Tensor, dim: int) -> Tensor:
-        return drawn if self._rows is None else drawn.index_select(dim, self._rows)
+        if self._rows is None or self._total is None:
+            return drawn
+        starts = torch.arange(0, drawn.shape[dim], self._total)
+        return drawn.index_select(dim, (starts[:, None] + self._rows).flatten())

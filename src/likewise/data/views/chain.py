@@ -15,6 +15,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from likewise.data.draws import Draws
 from likewise.data.views.blur import blur, default_kernel
 from likewise.data.views.color import grey_of, jitter, solarize
 from likewise.data.views.cutout import cut_out
@@ -30,7 +31,7 @@ __all__ = ["draw_views", "make_views"]
 CHUNK = 2**19
 
 
-def draw_views(images: Tensor, options: Sequence[ViewOptions], generator: torch.Generator) -> list[Tensor]:
+def draw_views(images: Tensor, options: Sequence[ViewOptions], generator: torch.Generator | Draws) -> list[Tensor]:
     """One view of every image for each of ``options``.
 
     Args:

@@ -7,6 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
+from likewise.data.draws import Draws
 from likewise.data.views.options import ViewOptions
 
 __all__ = ["NO_JITTER", "ORDERS", "ViewDraws"]
@@ -53,14 +54,14 @@ class ViewDraws:
 
     @classmethod
     def draw(
-        cls, count: int, options: ViewOptions, image_size: tuple[int, int], generator: torch.Generator
+        cls, count: int, options: ViewOptions, image_size: tuple[int, int], generator: torch.Generator | Draws
     ) -> ViewDraws:
         """Draw ``count`` views of images of ``image_size`` (height, width), on the CPU.
 
         The number of random numbers is the same for all options, so that switching one part off leaves the others as
         they were.
         """
-        uniform = torch.rand(NUMBERS, count, generator=generator, dtype=torch.float64)
+        uniform = Draws.of(generator).rand(NUMBERS, count, dim=1, dtype=torch.float64)
         u = iter(uniform[2 * TRIES + 2 :])
 
         def chance(probability: float) -> Tensor:
