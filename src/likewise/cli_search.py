@@ -148,9 +148,9 @@ def search(
     if as_json:
         print_json([hit.as_dict() for hit in hits])
         return
-    table = Table("", "score" if text else "distance", "id", "class", "caption")
+    table = Table("", "distance" if all(hit.score is None for hit in hits) else "score", "id", "class", "caption")
     for rank, hit in enumerate(hits, start=1):
-        number = hit.distance if hit.distance is not None else hit.score
+        number = hit.distance if hit.score is None else hit.score
         table.add_row(str(rank), f"{number:.4f}", hit.id, hit.class_name or "", hit.caption or "")
     output.print(table)
 

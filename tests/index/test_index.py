@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import random
@@ -17,7 +18,8 @@ from PIL import Image
 import likewise as lw
 from likewise.errors import DatasetError, SearchIndexError
 from likewise.index import Hit, approximate, searching, writing
-from likewise.models import EmbeddingModel
+from likewise.models import EmbeddingModel, InputSpec, SmallCNNOptions, SmallTransformerOptions
+from likewise.models.identity import model_id
 
 from .conftest import FreshProcess, make_model
 from .workers import add_digits
@@ -162,6 +164,39 @@ def test_words_are_found_in_captions(empty: lw.Index, shared: lw.Index) -> None:
     assert empty.search(text="elephant") == []
     with pytest.raises(SearchIndexError, match="have no captions"):
         shared.search(text="seven")
+
+
+def test_words_are_embedded_by_a_model_that_knows_texts(digits: lw.ImageDataset, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spec = InputSpec(channels=1, height=8, width=8, mean=(0.4,), std=(0.3,))
+    text = SmallTransformerOptions(width=16, heads=2, layers=1).fitted(["a red shoe", "a seven on paper"])
+    encoder = SmallCNNOptions(widths=(4, 8))
+    model = EmbeddingModel(encoder, spec, embedding_dim=6, normalize="output", text_encoder=text).eval()
+    index = lw.Index.create(tmp_path / "index", model)
+    index.add(digits)
+    hits = lw.Index.open(index.folder).search(text="a seven", k=3, filter="label = 7")
+    embedded = model.embed_text(["a seven"])
+    ids, distances = index.neighbors(embedded, k=3, filter="label = 7")
+    assert [hit.id for hit in hits] == ids[0]
+    assert [hit.distance for hit in hits] == pytest.approx(distances[0].tolist())
+    captions = tuple(("a red shoe" if i == 250 else "nothing",) for i in range(300))
+    index.upsert(dataclasses.replace(digits, captions=captions))
+    both = index.search(text="red shoe", k=10)
+    alike = index.neighbors(model.embed_text(["red shoe"]), k=50)[0][0]
+    # First of one ranking and, may be, somewhere in the other: in front. Nothing else has the words.
+    assert digits.ids[250] in [hit.id for hit in both[: 1 if digits.ids[250] in alike else 2]]
+    assert {hit.id for hit in both} <= {*alike, digits.ids[250]}
+    assert [hit.score for hit in both] == sorted((hit.score for hit in both if hit.score is not None), reverse=True)
+
+
+def test_the_name_of_a_model_counts_its_words(model: EmbeddingModel) -> None:
+    spec = InputSpec(channels=1, height=8, width=8, mean=(0.4,), std=(0.3,))
+    named = []
+    for words in ("a red shoe", "a red boot"):
+        torch.manual_seed(0)
+        text = SmallTransformerOptions(width=16, heads=2, layers=1).fitted([words])
+        named.append(model_id(EmbeddingModel(SmallCNNOptions(), spec, embedding_dim=6, text_encoder=text)))
+    assert named[0] != named[1]
 
 
 def test_the_approximate_index_reaches_the_recall_asked_for(

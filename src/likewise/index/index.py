@@ -225,7 +225,8 @@ class Index:
 
         Args:
             image: a file, its bytes, a Pillow image or pixels (H, W) or (C, H, W) in 0 … 255.
-            text: words to look for in the captions.
+            text: words: embedded by a model that was trained with texts, looked for in captions where there are any; where
+                both can be done, the two rankings are fused.
             embedding: (D,) numbers of the index's model.
             k: at least 1.
             filter: an SQL condition that hits must meet, such as ``"label = 3"``.
@@ -240,7 +241,7 @@ class Index:
                 "A search was given no query, or several.", expected="Expected one of image, text and embedding."
             )
         if text is not None:
-            return self._searcher.in_captions(text, k, filter)
+            return self._searcher.by_text(self.model, text, k, filter, exact)
         query = embed_image(self.model, image) if image is not None else np.asarray(embedding)[None]
         row_ids, distances = self._searcher.nearest(query, k, filter, exact)
         return self._searcher.hits(row_ids[0], distances=distances[0], scores=None)

@@ -23,8 +23,8 @@ class Hit:
 
     Args:
         id: of the image.
-        distance: to the query, in the index's distance; None for a search in captions.
-        score: BM25 of a search in captions, higher is better; else None.
+        distance: to the query, in the index's distance; None for what only the words of a caption found.
+        score: higher is better: BM25 of a search in captions, or of two rankings fused; else None.
         label: number of the class, or None.
         class_name: name of the class, or None.
         caption: captions, one a line, or None.

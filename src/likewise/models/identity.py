@@ -12,13 +12,12 @@ import json
 import torch
 
 from likewise.models.embedding_model import EmbeddingModel
-from likewise.models.storage import model_config
 
 __all__ = ["model_id"]
 
 
 def model_id(model: EmbeddingModel) -> str:
-    """16 hex digits of a sha256 over the configuration and the bits of the weights; the device makes no difference.
+    """16 hex digits of a sha256 over the preprocessing and the bits of the weights; the device makes no difference.
 
     Example:
         >>> from likewise.models import InputSpec, MLPOptions
@@ -27,7 +26,14 @@ def model_id(model: EmbeddingModel) -> str:
         >>> model_id(first) == model_id(first), model_id(first) == model_id(second)
         (True, False)
     """
-    digest = hashlib.sha256(json.dumps(model_config(model), sort_keys=True).encode())
+    # Defaults are left out, so that an option which a later version adds changes no name.
+    described = {
+        "encoder": model.encoder_options.model_dump(mode="json", exclude_defaults=True),
+        "input": model.input.model_dump(mode="json", exclude_defaults=True),
+        "normalize": model.normalize,
+        "text": None if model.text is None else model.text.options.model_dump(mode="json", exclude_defaults=True),
+    }
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
