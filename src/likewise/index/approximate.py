@@ -12,9 +12,11 @@ import logging
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from likewise.index._lance import LanceItems
+from likewise.index._lance import Distance, LanceItems
 from likewise.index.manifest import Approximate
+from likewise.index.vectors import MOST_BYTES, Vectors
 
 __all__ = ["APPROXIMATE_FROM", "build_approximate"]
 
@@ -25,12 +27,15 @@ SAMPLE = 200
 K = 10
 
 
-def build_approximate(items: LanceItems, recall: float, *, partitions: int | None = None, seed: int = 0) -> Approximate:
+def build_approximate(
+    items: LanceItems, recall: float, distance: Distance, *, partitions: int | None = None, seed: int = 0
+) -> Approximate:
     """Build the index and find the fewest probes that reach a recall.
 
     Args:
         items: the table, at its newest version.
         recall: recall@10 to reach, in (0, 1]; 1.0 probes everything if it must.
+        distance: of the index.
         partitions: of the inverted file; by default √rows.
         seed: of the rows that are taken as queries.
     """
@@ -41,7 +46,7 @@ def build_approximate(items: LanceItems, recall: float, *, partitions: int | Non
     chosen = np.random.default_rng(seed).choice(row_ids, min(SAMPLE, rows), replace=False)
     queries = [np.array(row["embedding"], np.float32) for row in items.rows(chosen, ["embedding"])]
     k = min(K, rows)
-    exact = [items.nearest(query, k, probes=None)[1] for query in queries]
+    exact = _exact(items, queries, k, distance)
     probes = 1
     while True:
         # Counted by distance, so that rows at one distance, as float32 has it, are as good as each other.
@@ -61,3 +66,13 @@ def build_approximate(items: LanceItems, recall: float, *, partitions: int | Non
         partitions,
     )
     return Approximate(rows=rows, partitions=partitions, probes=probes, recall=share, sample=len(queries))
+
+
+def _exact(
+    items: LanceItems, queries: list[NDArray[np.float32]], k: int, distance: Distance
+) -> list[NDArray[np.float32]]:
+    """True distances of the k nearest of each query: all queries together in memory where the table fits."""
+    dimension = len(queries[0])
+    if items.count() * dimension * 4 > MOST_BYTES:
+        return [items.nearest(query, k, probes=None)[1] for query in queries]
+    return list(Vectors.read(items, 0, dimension).nearest(np.stack(queries), k, distance)[1])

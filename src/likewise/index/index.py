@@ -205,7 +205,7 @@ class Index:
         if not 0 < recall <= 1:
             raise SearchIndexError(f"recall is {recall}.", expected="Expected more than 0 and at most 1.")
         self._items.refresh()
-        found = build_approximate(self._items, recall)
+        found = build_approximate(self._items, recall, self.manifest.distance)
         self.manifest = self.manifest.model_copy(update={"approximate": found})
         self.manifest.write(self.folder)
         self._searcher = Searcher(self._items, self.manifest)
