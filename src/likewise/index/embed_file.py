@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -149,12 +150,12 @@ def _embed_parts(
             shown.advance(None, batch.end - (waiting[-1].end if waiting else written))
             waiting.append(batch._replace(pixels=batch.pixels[:0]))
             size += batch.embeddings.nbytes
-            if stop.wished or size > BYTES_A_PART or time.monotonic() - since > SECONDS_A_PART:
+            if stop.number or size > BYTES_A_PART or time.monotonic() - since > SECONDS_A_PART:
                 written, since, size = parts.write(written, waiting), time.monotonic(), 0
                 waiting.clear()
-            if stop.wished and batch.end < feed.total:
+            if stop.number and batch.end < feed.total:
                 raise Interrupted(
-                    f"{stop.wished} after image {batch.end:,} of {feed.total:,}.",
+                    f"{signal.Signals(stop.number).name} after image {batch.end:,} of {feed.total:,}.",
                     expected="What is done is kept.",
                     advice="Run the same command again to go on.",
                 )
