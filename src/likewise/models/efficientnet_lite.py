@@ -64,9 +64,9 @@ class _Block(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, grid: Tensor) -> Tensor:
-        out = F.relu6(self._bn0(self._expand_conv(grid))) if self.widens else grid
-        out = F.relu6(self._bn1(self._depthwise_conv(out)))
-        out = self._bn2(self._project_conv(out))
+        wide = F.relu6(self._bn0(self._expand_conv(grid))) if self.widens else grid
+        filtered = F.relu6(self._bn1(self._depthwise_conv(wide)))
+        out: Tensor = self._bn2(self._project_conv(filtered))
         return out + grid if self.residual else out
 
 

@@ -35,6 +35,7 @@ class PretrainedImage(Encoder):
     def __init__(self, options: PretrainedImageOptions, network: Any) -> None:
         super().__init__()
         self.options = options
+        self.resolution = options.resolution
         self.network = network
         config = network.config
         sizes = getattr(config, "hidden_sizes", None)
@@ -42,7 +43,7 @@ class PretrainedImage(Encoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) float to (N, F) float; grey images count as colour ones."""
-        side = self.options.resolution
+        side = self.resolution
         if side and tuple(images.shape[2:]) != (side, side):
             images = F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
         hidden: Tensor = self.network(pixel_values=images.expand(-1, 3, -1, -1)).last_hidden_state

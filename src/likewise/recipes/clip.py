@@ -8,7 +8,7 @@ from likewise.data.sources.shapes import COLORS, PLACES
 from likewise.recipe import Budget, Recipe
 from likewise.recipes._shipped import shipped
 
-__all__ = ["captions_clip", "clip_shapes"]
+__all__ = ["captions_clip", "clip_shapes", "coco_clip", "flickr8k_clip"]
 
 
 @shipped
@@ -60,3 +60,60 @@ def captions_clip(budget: Budget) -> Recipe:
             },
         }
     )
+
+
+@shipped
+def flickr8k_clip(budget: Budget) -> Recipe:
+    """Flickr8k: heads on frozen pretrained encoders, or the course sheet's setting; ``--data`` names its folder."""
+    return Recipe.parse(
+        _photographs(budget)
+        | {"name": "flickr8k-clip", "title": "Flickr8k by CLIP", "data": _photos("flickr8k", budget)}
+    )
+
+
+@shipped
+def coco_clip(budget: Budget) -> Recipe:
+    """COCO: heads on frozen pretrained encoders, or the course sheet's setting; ``--data`` names its folder."""
+    return Recipe.parse(
+        _photographs(budget) | {"name": "coco-clip", "title": "COCO captions by CLIP", "data": _photos("coco", budget)}
+    )
+
+
+def _photos(source: str, budget: Budget) -> dict[str, Any]:
+    data: dict[str, Any] = {"source": source, "image_size": 224 if budget == "paper" else 128, "validation": 1000}
+    return data | ({"train_size": 500} if budget == "smoke" else {})
+
+
+def _photographs(budget: Budget) -> dict[str, Any]:
+    """``paper``: ResNet-50 with ImageNet weights trained on, DistilBERT frozen, and the projection heads of the sheet."""
+    shared: dict[str, Any] = {"budget": budget, "normalize": "output", "objective": {"name": "clip"}}
+    if budget == "paper":
+        return shared | {
+            "encoder": {"name": "transformers", "source": "microsoft/resnet-50"},
+            "text_encoder": {"name": "transformers", "source": "distilbert-base-uncased", "pooling": "first"},
+            "embedding_dim": 256,
+            "head": "projection",
+            "dropout": 0.1,
+            "training": {
+                "epochs": 10,
+                "batch_size": 256,
+                "learning_rate": 1e-3,
+                "weight_decay": 1e-3,
+                "encoder_rate": 0.1,
+                "freeze": "text_encoder",
+            },
+        }
+    return shared | {
+        "encoder": {"name": "efficientnet_lite", "pretrained": True, "resolution": 192},
+        "text_encoder": {"name": "transformers", "source": "minilm", "max_tokens": 48},
+        "embedding_dim": 512,
+        "dropout": 0.2,
+        "training": {
+            "epochs": 2 if budget == "smoke" else 40,
+            "batch_size": 64 if budget == "smoke" else 512,
+            "learning_rate": 2e-3,
+            "weight_decay": 0.1,
+            "freeze": "both",
+            "checkpoint_every": 10,
+        },
+    }

@@ -28,6 +28,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
+from likewise.data import ImageDataset
 from likewise.data.draws import Draws
 from likewise.data.views import flip_and_shift
 from likewise.errors import Interrupted, TrainingError
@@ -126,7 +127,8 @@ class _Trainer:
         """The steps of the present epoch that are still to do."""
         progress = self.progress
         generator = generator_for(self.recipe.seed, progress.epoch, 1)
-        self.objective.attend(self.train)
+        if isinstance(self.train, ImageDataset):
+            self.objective.attend(self.train)
         plan = self.objective.epoch(self.labels, self.options.batch_size, generator)
         to_do = itertools.islice(plan, progress.step_in_epoch, None)
         ahead, mine = itertools.tee(batch.part(self.ranks.rank, self.ranks.count) for batch in to_do)

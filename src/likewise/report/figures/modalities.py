@@ -26,8 +26,28 @@ def draw_modalities(images: NDArray[np.float32], texts: NDArray[np.float32], gap
     for at in shown:
         axes.plot(*np.stack([images[at], texts[at]]).T, color="#8a939c", linewidth=0.7, zorder=1)
     size = 9 if len(images) > 500 else 16
-    axes.scatter(*images.T, s=size, marker="o", color=LINES[0], alpha=0.55, linewidths=0, label="images", zorder=2)
-    axes.scatter(*texts.T, s=size, marker="^", color=LINES[1], alpha=0.55, linewidths=0, label="captions", zorder=2)
+    axes.scatter(
+        images[:, 0],
+        images[:, 1],
+        s=size,
+        marker="o",
+        color=LINES[0],
+        alpha=0.55,
+        linewidths=0,
+        label="images",
+        zorder=2,
+    )
+    axes.scatter(
+        texts[:, 0],
+        texts[:, 1],
+        s=size,
+        marker="^",
+        color=LINES[1],
+        alpha=0.55,
+        linewidths=0,
+        label="captions",
+        zorder=2,
+    )
     axes.set_xlabel("principal component 1")
     axes.set_ylabel("principal component 2")
     axes.set_aspect("equal", adjustable="datalim")
