@@ -103,7 +103,8 @@ def _clustering(splits: _Splits) -> Found:
     }
     matching = found.matching or {}
     counts = np.zeros((splits.num_classes, splits.num_classes), dtype=np.int64)
-    np.add.at(counts, (test.labels, [matching[cluster] for cluster in found.assignments.tolist()]), 1)
+    columns = np.array([matching[cluster] for cluster in found.assignments.tolist()], dtype=np.int64)
+    np.add.at(counts, (test.labels, columns), 1)
     metrics = {f"clustering_{name}": value for name, value in scores.items() if value is not None}
     return metrics, {"counts": counts.tolist()}
 

@@ -35,7 +35,8 @@ def screen_colors(grid: int) -> Tensor:
     levels = torch.arange(0, 256, 5)
     cube = torch.cartesian_prod(levels, levels, levels).T.reshape(1, 3, 1, -1)
     cells = (to_lab(cube)[0, 1:, 0].T / grid).round()
-    return torch.unique(cells, dim=0) * grid
+    centers: Tensor = torch.unique(cells, dim=0) * grid
+    return centers
 
 
 def rebalancing_weights(share: Tensor, kernel: Tensor, mix: float) -> Tensor:

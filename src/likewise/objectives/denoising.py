@@ -119,7 +119,8 @@ class Denoising(Objective):
         return with_noise(images, self.options.level, draws, self.options.noise)
 
     def _clean(self, noisy: Tensor, guide: Tensor) -> Tensor:
-        return guide + self.decoder(self.model(noisy), guide).float()
+        residual: Tensor = self.decoder(self.model(noisy), guide).float()
+        return guide + residual
 
     def examples(self, images: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         """Noisy, clean and denoised versions of some images."""

@@ -148,7 +148,8 @@ class Jigsaw(Objective):
             own, whole = _moments(tiles, (2, 3, 4)), _moments(images.float(), (1, 2, 3))
             tiles = (tiles - own[0]) / own[1] * whole[1][:, None] + whole[0][:, None]
             tiles = tiles.clamp(0, 255)
-        return _resized(tiles.flatten(0, 1), (cell, cell)).unflatten(0, (count, self.tiles))
+        cells: Tensor = _resized(tiles.flatten(0, 1), (cell, cell)).unflatten(0, (count, self.tiles))
+        return cells
 
     def _scores(self, tiles: Tensor) -> Tensor:
         size = (self.model.input.height, self.model.input.width)
@@ -185,4 +186,5 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _laid_out(tiles: Tensor, grid: int) -> Tensor:
     """(N, T, C, S, S) to (N, C, grid · S, grid · S), row by row."""
-    return tiles.unflatten(1, (grid, grid)).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    whole: Tensor = tiles.unflatten(1, (grid, grid)).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    return whole

@@ -91,7 +91,8 @@ class SuperResolution(Objective):
         return {"loss": F.mse_loss(self._sharp(small, guide), target), "bicubic": F.mse_loss(guide, target)}
 
     def _sharp(self, small: Tensor, guide: Tensor) -> Tensor:
-        return guide + self.decoder(self.model(small), guide).float()
+        detail: Tensor = self.decoder(self.model(small), guide).float()
+        return guide + detail
 
     def examples(self, images: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         """Blurred, true and sharpened versions of some images."""
