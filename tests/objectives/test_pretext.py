@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from PIL.ImageCms import PyCMSError, applyTransform, buildTransform, createProfile
 
+from likewise.data.draws import Draws
 from likewise.data.lab import from_lab, to_lab
 from likewise.errors import ModelError
 from likewise.models import EmbeddingModel, InputSpec, SmallCNNOptions, VisionTransformerOptions
@@ -59,7 +60,7 @@ def scenes(count: int, channels: int = 3, side: int = 16) -> torch.Tensor:
 
 def batch_of(images: torch.Tensor, seed: int = 0) -> Batch:
     count = len(images)
-    return Batch(torch.arange(count), torch.full((count,), -1), draws=torch.Generator().manual_seed(seed))
+    return Batch(torch.arange(count), torch.full((count,), -1), draws=Draws(torch.Generator().manual_seed(seed)))
 
 
 CHANNELS = [(task, 3) for task in TASKS] + [("autoencoder", 1), ("jigsaw", 1), ("mae", 1)]
