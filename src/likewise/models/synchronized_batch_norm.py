@@ -119,7 +119,7 @@ class SynchronizedBatchNorm(_BatchNorm):
             raise ValueError(f"expected at least 2 axes, got {input.dim()}")
 
     # Collectives inside a graph are not torch.compile's; what lies between the layers still is.
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) float, N of this process; N differs from process to process."""
         self._check_input_dim(input)

@@ -14,7 +14,7 @@ import pkgutil
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -72,7 +72,7 @@ class Batch(NamedTuple):
             )
         own = torch.arange(rank * count // ranks, (rank + 1) * count // ranks)
         rows = torch.cat([own + side * count for side in range(sides)])
-        cut = {
+        cut: dict[str, Any] = {
             name: value[own if name == "different" else rows]
             for name, value in self._asdict().items()
             if isinstance(value, Tensor)

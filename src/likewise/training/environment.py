@@ -14,8 +14,8 @@ from typing import Any, cast
 import psutil
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import TorchElasticEnvironment
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from likewise.errors import TrainingError
 from likewise.launch import launched_here, launched_ranks

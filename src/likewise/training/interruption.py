@@ -20,6 +20,11 @@ class StopWish:
         self.number = 0
         self._before: dict[int, Any] = {}
 
+    @property
+    def wished(self) -> str:
+        """Name of the signal that came, or nothing."""
+        return signal.Signals(self.number).name if self.number else ""
+
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -64,7 +64,8 @@ def embed_split_on(ranks: Ranks, model: EmbeddingModel, data: ImageDataset) -> t
 
 
 def _blocks(data: ImageDataset) -> tuple[Tensor, ...]:
-    return torch.arange(len(data)).split(BATCH)
+    blocks: tuple[Tensor, ...] = torch.arange(len(data)).split(BATCH)
+    return blocks
 
 
 def _embed(model: EmbeddingModel, data: ImageDataset, blocks: Sequence[Tensor]) -> tuple[NDArray[np.float32], Scores]:
