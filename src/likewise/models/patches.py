@@ -29,7 +29,8 @@ def to_patches(images: Tensor, patch_size: int) -> Tensor:
     rows, columns = patch_grid((height, width), patch_size)
     images = F.pad(images, (0, columns * patch_size - width, 0, rows * patch_size - height))
     tiles = images.unflatten(3, (columns, patch_size)).unflatten(2, (rows, patch_size))  # N C rows P columns P
-    return tiles.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    patches: Tensor = tiles.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    return patches
 
 
 def from_patches(patches: Tensor, image_size: tuple[int, int], patch_size: int) -> Tensor:
@@ -42,7 +43,7 @@ def from_patches(patches: Tensor, image_size: tuple[int, int], patch_size: int) 
     """
     rows, columns = patch_grid(image_size, patch_size)
     tiles = patches.unflatten(2, (-1, patch_size, patch_size)).unflatten(1, (rows, columns))  # N rows columns C P P
-    whole = tiles.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    whole: Tensor = tiles.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
     return whole[:, :, : image_size[0], : image_size[1]]
 
 
