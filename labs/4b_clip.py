@@ -97,6 +97,7 @@ for row, query in enumerate(queries):
         axis.imshow(test.take(torch.tensor([int(position)]))[0].permute(1, 2, 0).squeeze())
         axis.set_title(f"{similarity[row, position]:.2f}", fontsize=9)
         axis.set_axis_off()
+    axes[row, 0].set_title("")
     axes[row, 0].set_title(f"{query}\n{similarity[row, best[0]]:.2f}", fontsize=9, loc="left")
 figure.savefig(OUT / "queries.png", dpi=120)
 plt.show()

@@ -52,10 +52,10 @@ def draw_similarity_matrix(similarities: NDArray[np.float32], images: Pixels, ca
     axes.tick_params(axis="y", length=0)
     for row in range(count):
         for column in range(count):
-            value = similarities[row, column]
+            value = round(float(similarities[row, column]), 2) + 0.0  # no minus before a zero
             dark = (value - low) / max(high - low, 1e-9) > 0.65
             axes.text(
-                column, row, f"{value + 0.0:.2f}".replace("0.", ".", 1), ha="center", va="center", fontsize=8.5,
+                column, row, f"{value:.2f}".replace("0.", ".", 1), ha="center", va="center", fontsize=8.5,
                 color="white" if dark else INK,
             )  # fmt: skip
         axes.add_patch(Rectangle((row - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=1.6))
