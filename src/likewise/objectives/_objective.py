@@ -197,7 +197,9 @@ class ObjectiveOptions(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
-        ObjectiveOptions.known[cls.model_fields["name"].default] = cls
+        name = cls.model_fields["name"].default
+        if isinstance(name, str):  # a class without a name is one that others build on
+            ObjectiveOptions.known[name] = cls
 
     @property
     def scores(self) -> Literal["linear", "embedding"] | None:
