@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise import losses
+from likewise.data.draws import Draws
 from likewise.data.views import ViewOptions
 from likewise.models import EmbeddingModel, InputSpec, Normalize, SmallCNNOptions
 from likewise.objectives import Batch, Objective, find_objective
@@ -50,7 +51,7 @@ def pictures(count: int = 24, channels: int = 3, side: int = 13) -> Tensor:
 
 
 def batch_of(count: int, seed: int = 0) -> Batch:
-    draws = torch.Generator().manual_seed(seed)
+    draws = Draws(torch.Generator().manual_seed(seed))
     return Batch(torch.arange(count), torch.full((count,), -1), draws=draws)
 
 

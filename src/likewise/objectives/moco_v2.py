@@ -70,7 +70,7 @@ class MoCoV2(Objective):
 
     def _sides(self, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         first, second = self.options.two_views(images, batch)
-        shuffle = torch.randperm(len(images), generator=batch.generator).to(images.device)
+        shuffle = torch.randperm(len(images), generator=batch.generator.generator).to(images.device)
         queries = F.normalize(self._in_parts(first, lambda views: self.head(self.model(views))).float())
         shuffled = self._in_parts(second[shuffle], self.keys)
         keys = F.normalize(shuffled[shuffle.argsort()].float())

@@ -9,6 +9,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from pydantic import ValidationError
 from tests.data.views.per_image import one_view
 
+from likewise.data.draws import Draws
 from likewise.data.views import ViewDraws, ViewOptions, chain, draw_views, make_views
 from likewise.data.views.color import brighten, saturate, solarize, stretch_contrast
 from likewise.errors import DatasetError
@@ -163,6 +164,14 @@ def test_several_sizes_in_one_call() -> None:
     views = draw_views(images, [large, large, small, small, small], seeded())
     assert [tuple(view.shape) for view in views] == [(5, 3, 24, 24)] * 2 + [(5, 3, 10, 10)] * 3
     assert torch.equal(draw_views(images, [large, large], seeded())[1], views[1])
+
+
+def test_a_part_of_a_shared_batch_gets_the_views_of_the_whole() -> None:
+    images, here = pictures(6), torch.tensor([1, 4])
+    whole = draw_views(images, [ViewOptions()] * 2, seeded())
+    part = draw_views(images[here], [ViewOptions()] * 2, Draws(seeded(), here, total=6))
+    for one, other in zip(whole, part, strict=True):
+        torch.testing.assert_close(one[here], other, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -37,7 +37,8 @@ def draw_views(images: Tensor, options: Sequence[ViewOptions], generator: torch.
     Args:
         images: (B, C, H, W), uint8 or float in 0 … 255; C 1 or 3.
         options: what each view may look like; equal ones that follow each other are made in one pass.
-        generator: CPU generator; the same state gives the same views on every device.
+        generator: CPU generator, or ``Draws`` of a batch that several processes share; the same state gives the same views
+            on every device.
 
     Returns:
         For each of ``options`` (B, C, h, w) float32 in 0 … 255, on the device of the images, without gradient.
@@ -67,7 +68,7 @@ def draw_views(images: Tensor, options: Sequence[ViewOptions], generator: torch.
     views: list[Tensor] = []
     for chosen, equal in groupby(options):
         count = len(list(equal))
-        draws = ViewDraws.draw(count * len(images), chosen, (images.shape[2], images.shape[3]), generator)
+        draws = ViewDraws.draw(len(images), chosen, (images.shape[2], images.shape[3]), generator, views=count)
         views.extend(make_views(images, draws, chosen).chunk(count))
     return views
 

@@ -54,14 +54,21 @@ class ViewDraws:
 
     @classmethod
     def draw(
-        cls, count: int, options: ViewOptions, image_size: tuple[int, int], generator: torch.Generator | Draws
+        cls,
+        count: int,
+        options: ViewOptions,
+        image_size: tuple[int, int],
+        generator: torch.Generator | Draws,
+        *,
+        views: int = 1,
     ) -> ViewDraws:
-        """Draw ``count`` views of images of ``image_size`` (height, width), on the CPU.
+        """Draw ``views`` views of each of ``count`` images of ``image_size`` (height, width), on the CPU.
 
         The number of random numbers is the same for all options, so that switching one part off leaves the others as
         they were.
         """
-        uniform = Draws.of(generator).rand(NUMBERS, count, dim=1, dtype=torch.float64)
+        source = Draws.of(generator)
+        uniform = torch.cat([source.rand(NUMBERS, count, dim=1, dtype=torch.float64) for _ in range(views)], dim=1)
         u = iter(uniform[2 * TRIES + 2 :])
 
         def chance(probability: float) -> Tensor:
