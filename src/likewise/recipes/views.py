@@ -8,7 +8,7 @@ learning rate and heads for ImageNet on a ResNet-18 with the small stem, the rat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from likewise.data.views import ViewOptions
@@ -181,20 +181,26 @@ def cifar10_collapse(budget: Budget) -> Recipe:
     return recipe.with_overrides(changed)
 
 
+def _at(temperature: float) -> Callable[[Budget], Recipe]:
+    name = f"temperature-{round(100 * temperature):03d}"
+
+    def recipe(budget: Budget) -> Recipe:
+        """SimCLR at another temperature; everything else is that of ``cifar10-simclr``."""
+        title = f"CIFAR-10 by SimCLR at temperature {temperature:g}"
+        changed = {"name": f"cifar10-{name}", "title": title, "objective.temperature": temperature}
+        return cifar10_simclr(budget).with_overrides(changed)
+
+    recipe.__name__ = f"cifar10_{name}".replace("-", "_")
+    return shipped(recipe)
+
+
+TEMPERATURES = tuple(_at(temperature) for temperature in (0.05, 0.1, 0.2, 0.5, 1.0))
+
+
 @shipped_comparison
 def cifar10_temperature(budget: Budget) -> Sequence[Recipe]:
     """SimCLR at five temperatures: what a small and a large one do to the space."""
-    base = cifar10_simclr(budget)
-    return [
-        base.with_overrides(
-            {
-                "name": f"cifar10-temperature-{temperature:g}",
-                "title": f"CIFAR-10 by SimCLR, temperature {temperature:g}",
-                "objective.temperature": temperature,
-            }
-        )
-        for temperature in (0.05, 0.1, 0.2, 0.5, 1.0)
-    ]
+    return [recipe(budget) for recipe in TEMPERATURES]
 
 
 @shipped
