@@ -67,8 +67,8 @@ class MomentumCopy(nn.Module):
     @torch.no_grad()
     def follow(self, modules: Sequence[nn.Module], momentum: float) -> None:
         """weights ← momentum · weights + (1 - momentum) · those of ``modules``."""
-        ours = [parameter for module in self.copies for parameter in module.parameters()]
-        theirs = [parameter for module in modules for parameter in module.parameters()]
+        ours: list[Tensor] = [parameter for module in self.copies for parameter in module.parameters()]
+        theirs: list[Tensor] = [parameter for module in modules for parameter in module.parameters()]
         torch._foreach_lerp_(ours, theirs, 1 - momentum)
 
 

@@ -40,6 +40,8 @@ class BarlowTwinsOptions(ViewObjectiveOptions):
 class BarlowTwins(Objective):
     """The Barlow Twins loss of two views' projections; each view passes the network on its own."""
 
+    across_ranks = "group"
+
     def __init__(self, model: EmbeddingModel, options: BarlowTwinsOptions) -> None:
         super().__init__(model)
         self.options = options
@@ -53,7 +55,7 @@ class BarlowTwins(Objective):
 
     def forward(self, images: Tensor, batch: Batch) -> Tensor:
         """Loss of the batch."""
-        return barlow_twins_loss(*self.project(images, batch), redundancy=self.options.redundancy)
+        return barlow_twins_loss(*self.project(images, batch), redundancy=self.options.redundancy, group=self.group)
 
     def explain(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The loss and its two terms (both without weight), and how close pairs are and how evenly all lie."""

@@ -42,6 +42,8 @@ class BYOLOptions(ViewObjectiveOptions):
 class BYOL(Objective):
     """‖q̂₁ - ẑ₂‖² + ‖q̂₂ - ẑ₁‖²,  q̂ the normalised prediction, ẑ the normalised projection of the target network."""
 
+    across_ranks = "mean"
+
     def __init__(self, model: EmbeddingModel, options: BYOLOptions) -> None:
         super().__init__(model)
         self.options = options

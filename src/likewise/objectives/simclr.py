@@ -44,6 +44,8 @@ class SimCLROptions(ViewObjectiveOptions):
 class SimCLR(Objective):
     """NT-Xent of the projections of two views; the head is linear, BN, ReLU, linear, BN without offset."""
 
+    across_ranks = "group"
+
     def __init__(self, model: EmbeddingModel, options: SimCLROptions) -> None:
         super().__init__(model)
         self.options = options
@@ -60,7 +62,7 @@ class SimCLR(Objective):
 
     def forward(self, images: Tensor, batch: Batch) -> Tensor:
         """Loss of the batch."""
-        return nt_xent_loss(*self.project(images, batch), temperature=self.options.temperature)
+        return nt_xent_loss(*self.project(images, batch), temperature=self.options.temperature, group=self.group)
 
     def explain(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The loss and its parts, and how close pairs are and how evenly all projections lie."""

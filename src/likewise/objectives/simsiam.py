@@ -46,6 +46,8 @@ class SimSiamOptions(ViewObjectiveOptions):
 class SimSiam(Objective):
     """½ L(p₁, z₂) + ½ L(p₂, z₁),  L the negative cosine, z the projection, p the prediction from it."""
 
+    across_ranks = "mean"
+
     def __init__(self, model: EmbeddingModel, options: SimSiamOptions) -> None:
         super().__init__(model)
         self.options = options

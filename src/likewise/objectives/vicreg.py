@@ -43,6 +43,8 @@ class VICRegOptions(ViewObjectiveOptions):
 class VICReg(Objective):
     """The VICReg loss of two views' projections; each view passes the network on its own."""
 
+    across_ranks = "group"
+
     def __init__(self, model: EmbeddingModel, options: VICRegOptions) -> None:
         super().__init__(model)
         self.options = options
@@ -58,12 +60,17 @@ class VICReg(Objective):
         """Loss of the batch."""
         o = self.options
         first, second = self.project(images, batch)
-        return vicreg_loss(first, second, invariance=o.invariance, variance=o.variance, covariance=o.covariance)
+        return vicreg_loss(
+            first, second, invariance=o.invariance, variance=o.variance, covariance=o.covariance, group=self.group
+        )
 
     def explain(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The loss and its three terms (without weight), and how close pairs are and how evenly all lie."""
         first, second = self.project(images, batch)
-        names = ("invariance", "variance", "covariance")
-        terms = {name: vicreg_loss(first, second, **{other: float(other == name) for other in names}) for name in names}
+        terms = {
+            "invariance": vicreg_loss(first, second, invariance=1.0, variance=0.0, covariance=0.0),
+            "variance": vicreg_loss(first, second, invariance=0.0, variance=1.0, covariance=0.0),
+            "covariance": vicreg_loss(first, second, invariance=0.0, variance=0.0, covariance=1.0),
+        }
         loss = sum((getattr(self.options, name) * term for name, term in terms.items()), first.new_zeros(()))
         return {"loss": loss} | terms | closeness(first, second)

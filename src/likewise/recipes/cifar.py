@@ -4,7 +4,7 @@
 with the ImageNet stem, Adam 1e-3, batches of 265, 50 epochs a stage, dropout ½ and a hidden layer of 512 before the classes;
 in pretraining a head of 128 dimensions, cosine similarity and temperature 0.05. Its random rotation and stretching are left
 out: mirrored and shifted images are what ``flip`` and ``shift`` give. ``laptop`` trains ``whitened_cnn`` for some minutes on
-two cores; every recipe shows the encoder the same number of images while it learns.
+two cores; but for ``paper``'s supervised contrastive learning every recipe shows the encoder the same number of images.
 """
 
 from __future__ import annotations
@@ -130,6 +130,54 @@ def _npairs_finetune(source: str) -> Callable[[Budget], Recipe]:
     return recipe
 
 
+def _supcon(source: str) -> Callable[[Budget], Recipe]:
+    def recipe(budget: Budget) -> Recipe:
+        """Supervised contrastive on two views with a projection head, then a classifier on the frozen base.
+
+        ``paper`` is SupContrast's setting (Khosla et al. 2020): the small stem, batches of 1,024, SGD 0.5, 1,000 epochs.
+        """
+        values = _probe(_shared(source, "supcon", "supervised contrastive learning on two views", budget), budget)
+        if budget == "paper":
+            values |= {"encoder": {"name": "resnet", "depth": 50, "stem": "cifar"}}
+        return Recipe.parse(values | {"before": (_two_views(budget, max(1, ENCODER_EPOCHS[budget] // 2)),)})
+
+    return recipe
+
+
+def _two_views(budget: Budget, epochs: int) -> dict[str, Any]:
+    """The stage of supervised contrastive learning; a pass shows the encoder every image twice."""
+    changes: dict[str, Any] = {
+        "hidden": None,
+        "dropout": 0.0,
+        "objective": "supcon",
+        "objective.temperature": 0.1,
+        "objective.views": {
+            "crop": (0.2, 1.0),
+            "brightness": 0.4,
+            "contrast": 0.4,
+            "saturation": 0.4,
+            "hue": 0.1,
+            "blur": 0.0,
+        },
+        "training.epochs": epochs,
+        "training.freeze": "nothing",
+        "training.flip": False,
+        "training.shift": 0,
+    }
+    if budget == "paper":
+        changes |= {
+            "embedding_dim": 2048,
+            "training.epochs": 1000,
+            "training.batch_size": 1024,
+            "training.optimizer": "sgd",
+            "training.learning_rate": 0.5,
+            "training.weight_decay": 1e-4,
+            "training.schedule": "cosine",
+            "training.warmup": 0.01,
+        }
+    return {"name": "pretrain", "set": changes}
+
+
 def _transfer(source: str) -> Callable[[Budget], Recipe]:
     def recipe(budget: Budget) -> Recipe:
         """ImageNet weights at the resolution they were trained at, and a classifier on them; ``paper`` fine-tunes as well."""
@@ -170,11 +218,27 @@ def _transfer(source: str) -> Callable[[Budget], Recipe]:
     return recipe
 
 
+@shipped
+def folder_supcon(budget: Budget) -> Recipe:
+    """Supervised contrastive learning on a folder of one's own, one sub-folder per class: give it with ``--data``."""
+    values = _probe(_shared("cifar10", "supcon", "supervised contrastive learning", budget), budget)
+    values |= {
+        "name": "folder-supcon",
+        "title": "Your own images by supervised contrastive learning",
+        "data": {"source": "photos", "validation": 0.1, "image_size": 64},
+    }
+    if budget == "paper":
+        values |= {"encoder": {"name": "resnet", "depth": 50}}
+    values["training"] = values["training"] | {"min_steps": 40 if budget == "smoke" else 300}
+    return Recipe.parse(values | {"before": (_two_views(budget, ENCODER_EPOCHS[budget]),)})
+
+
 for _source in NAMES:
     for _name, _make in (
         ("resnet50_crossentropy", _crossentropy),
         ("resnet50_npairs", _npairs),
         ("resnet50_npairs_finetune", _npairs_finetune),
+        ("resnet50_supcon", _supcon),
         ("transfer", _transfer),
     ):
         _recipe = _make(_source)

@@ -61,7 +61,7 @@ def fashion_proxyanchor(budget: Budget) -> Recipe:
     """One learned proxy per class; ``paper`` has margin 0.1, α 32 and proxies 100 times as fast (Kim et al. 2020)."""
     paper = budget == "paper"
     loss = {"name": "proxy_anchor", "margin": 0.1 if paper else 0.156, "alpha": 32.0 if paper else 11.7}
-    objective = {"loss_learning_rate": 100.0 if paper else 1.94}
+    objective: dict[str, Any] = {"loss_learning_rate": 100.0 if paper else 1.94}
     return _recipe("proxyanchor", "the proxy-anchor loss", budget, loss, learning_rate=0.00251, **objective)
 
 

@@ -114,7 +114,7 @@ def _chunk(images: Tensor, drawn: ViewDraws, options: ViewOptions) -> tuple[Tens
         right, mirrored = draws.right.long(), (draws.flipped > 0) & mirror_only
         # `move` mirrors before it shifts, a view is mirrored last.
         images = move(images, draws.down.long(), torch.where(mirrored, -right, right), mirrored)
-    views = images.float().contiguous()
+    views = images.to(torch.float32).contiguous()
     if not mirror_only:
         reduced = bool((drawn.height > size[0]).any() or (drawn.width > size[1]).any())
         views = resample(views, draws, size, turned=options.rotation > 0, reduced=reduced)

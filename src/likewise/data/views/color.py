@@ -24,7 +24,8 @@ def grey_of(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.split(1, dim=1)
-    return (red * 0.299).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+    grey: Tensor = (red * 0.299).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+    return grey
 
 
 def jitter(images: Tensor, draws: ViewDraws, orders: Sequence[int], options: ViewOptions) -> None:

@@ -72,10 +72,12 @@ class ViewDraws:
         u = iter(uniform[2 * TRIES + 2 :])
 
         def chance(probability: float) -> Tensor:
-            return next(u) < probability
+            drawn: Tensor = next(u) < probability
+            return drawn
 
         def between(low: float, high: float) -> Tensor:
-            return low + (high - low) * next(u)
+            drawn: Tensor = low + (high - low) * next(u)
+            return drawn
 
         flipped = chance(options.flip)
         angle = between(-options.rotation, options.rotation).deg2rad()
