@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from likewise import losses
+from likewise.data.draws import Draws
 from likewise.errors import DatasetError, LossInputError, RecipeError
 from likewise.models import EmbeddingModel, InputSpec, SmallCNNOptions
 from likewise.objectives import Metric, MetricOptions, label_losses
@@ -171,7 +172,7 @@ def test_a_miner_that_draws_takes_the_steps_own_generator() -> None:
     [batch] = objective.epoch(labels, 40, torch.Generator().manual_seed(0))
 
     def value(seed: int) -> float:
-        draws = torch.Generator().manual_seed(seed)
+        draws = Draws(torch.Generator().manual_seed(seed))
         return float(objective(images[batch.indices], batch._replace(draws=draws)).detach())
 
     assert value(1) == value(1)

@@ -100,7 +100,7 @@ def generalized_lifted_structure_loss(
     Example:
         >>> import torch
         >>> x, y = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0, 0, 1])
-        >>> float(generalized_lifted_structure_loss(x, y))   # (1 - 1) and (1 + 0) over two anchors
+        >>> round(float(generalized_lifted_structure_loss(x, y)), 4)   # (1 - 1) and (1 + 0) over two anchors
         0.5
     """
     check_not_negative("margin", margin)

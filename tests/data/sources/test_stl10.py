@@ -37,7 +37,7 @@ def test_images_stand_upright_and_labels_start_at_0(tmp_path: Path, memory_limit
 
 
 def test_the_unlabelled_split(tmp_path: Path) -> None:
-    splits = load_splits(stl10(tmp_path / "set"), validation=10)
+    splits = load_splits(stl10(tmp_path / "set"), validation=10, unlabeled=True)
     assert splits.unlabeled is not None
     assert splits.unlabeled.labels is None
     assert np.array_equal(splits.unlabeled.images[:].numpy(), pixels(15, 3, 96, seed=2))
