@@ -57,7 +57,7 @@ def test_supcon_trains_on_two_views_of_a_folder_and_freezes_the_base(tmp_path: P
         before__pretrain__training__min_steps=30,
     )
     pretrain = Run.load(run.folder / "stages" / "pretrain")
-    assert pretrain.recipe.objective.name == "supcon"
+    assert pretrain.recipe.objective.name == "supcon_views"
     assert {"val_loss", "val_pair_distance", "val_uniformity"} <= set(pretrain.history[-1])
     assert pretrain.history[-1]["train_loss"] < pretrain.history[0]["train_loss"]
     now, then = run.model.state_dict(), pretrain.model.state_dict()

@@ -149,10 +149,10 @@ def _two_views(budget: Budget, epochs: int) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "hidden": None,
         "dropout": 0.0,
-        "objective": "supcon",
+        "objective": "supcon_views",
         "objective.temperature": 0.1,
         "objective.views": {
-            "crop": (0.2, 1.0),
+            "crop": [0.2, 1.0],
             "brightness": 0.4,
             "contrast": 0.4,
             "saturation": 0.4,

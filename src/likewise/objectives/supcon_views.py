@@ -30,7 +30,7 @@ class SupConOptions(ViewObjectiveOptions):
         output_width: of the projection that the loss sees.
     """
 
-    name: Literal["supcon"] = "supcon"
+    name: Literal["supcon_views"] = "supcon_views"
     temperature: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     variant: Literal["out", "in"] = "out"
     hidden_width: int | None = Field(default=None, ge=1)

@@ -9,14 +9,14 @@ from test_view_objectives import MILD, batch_of, pictures
 from likewise import losses
 from likewise.models import EmbeddingModel, InputSpec, SmallCNNOptions
 from likewise.objectives import Batch, find_objective
-from likewise.objectives.supcon import SupCon
+from likewise.objectives.supcon_views import SupCon
 
 
 def build(**options: object) -> SupCon:
     torch.manual_seed(0)
     spec = InputSpec(channels=3, height=13, width=13, mean=(0.5,) * 3, std=(0.3,) * 3)
     model = EmbeddingModel(SmallCNNOptions(widths=(4, 8, 16)), spec, embedding_dim=16)
-    objective = find_objective("supcon")(views=MILD, **options).build(model)  # type: ignore[arg-type]
+    objective = find_objective("supcon_views")(views=MILD, **options).build(model)  # type: ignore[arg-type]
     assert isinstance(objective, SupCon)
     return objective
 
