@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= runs/demo
 BUDGET ?= laptop
+LABS ?= labs/[0-9]*.py
 PYTEST_FLAGS ?= --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
@@ -29,8 +30,9 @@ types: $(VENV)/.installed-dev ## Check types, strictly.
 docs: $(VENV)/.installed-docs ## Build the documentation into site/, strictly.
 	$(BIN)/mkdocs build --strict --quiet
 
-labs: $(VENV)/.installed-dev ## Run all labs at the smallest budget.
-	for lab in labs/[0-9]*.py; do MPLBACKEND=Agg LIKEWISE_BUDGET=smoke $(BIN)/python -W ignore::UserWarning $$lab || exit 1; done
+labs: $(VENV)/.installed-dev ## Run all labs at the smallest budget, two at a time.
+	printf '%s\n' $(LABS) | MPLBACKEND=Agg LIKEWISE_BUDGET=smoke OMP_NUM_THREADS=1 \
+	  xargs -P 2 -n 1 $(BIN)/python -W ignore::UserWarning
 
 bench: $(VENV)/.installed-benchmarks ## Run the benchmarks; takes about an hour on two cores.
 	for bench in benchmarks/[a-z]*.py; do $(BIN)/python $$bench || exit 1; done

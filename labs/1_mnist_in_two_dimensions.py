@@ -37,7 +37,6 @@ import likewise as lw
 from likewise.errors import DatasetError
 
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
-OUT = Path(os.environ.get("LIKEWISE_LAB_OUT", "runs/labs")) / f"1-{BUDGET}"
 SOURCE = os.environ.get("LIKEWISE_LAB_MNIST", "mnist")
 try:
     test = lw.load_dataset(SOURCE, split="test")
@@ -46,6 +45,7 @@ except DatasetError as error:
     SOURCE = "digits"
     test = lw.load_dataset(SOURCE)
     print("MNIST could not be had. This lab goes on with scikit-learn's digits, 8×8 pixels: its numbers are theirs.")
+OUT = Path(os.environ.get("LIKEWISE_LAB_OUT", "runs/labs")) / f"1-{BUDGET}-{Path(SOURCE).name}"
 print(f"{SOURCE}: {len(test):,} images of {test.image_shape}, {test.origin}")
 
 # %% [markdown]

@@ -36,7 +36,6 @@ import likewise as lw
 from likewise.errors import DatasetError
 
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
-OUT = Path(os.environ.get("LIKEWISE_LAB_OUT", "runs/labs")) / f"3-{BUDGET}"
 SOURCE = os.environ.get("LIKEWISE_LAB_FASHION", "fashion-mnist")
 SEEDS, SIZES = {"smoke": (1, [100]), "laptop": (3, [100, 1000, 10000]), "paper": (3, [100, 1000, 10000])}[BUDGET]
 try:
@@ -46,6 +45,7 @@ except DatasetError as error:
     SOURCE = "digits"
     test = lw.load_dataset(SOURCE)
     print("Fashion-MNIST could not be had. This lab goes on with scikit-learn's digits: its numbers are theirs.")
+OUT = Path(os.environ.get("LIKEWISE_LAB_OUT", "runs/labs")) / f"3-{BUDGET}-{Path(SOURCE).name}"
 print(f"{SOURCE}: {len(test):,} test images, {test.origin}")
 
 # %% [markdown]
