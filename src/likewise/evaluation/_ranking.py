@@ -82,11 +82,12 @@ def precision_at_r(
     def rank(part: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rank a tile of queries; returns those that equal distances leave unsettled."""
         distances, unsettled = measured(part), []
+        masks = {c: (gallery_labels == c).astype(np.uint32) for c in np.unique(query_labels[part]).tolist()}
         for a, b in _batches(query_labels[part]):
             batch = part[a:b]
             label, r = int(query_labels[batch[0]]), int(relevant[batch[0]])
-            same = (gallery_labels == label).astype(np.uint32)
-            (average[batch], precise[batch], first[batch]), open_ = _rank(distances[a:b].view(np.uint32), same, r)
+            bits = distances[a:b].view(np.uint32)
+            (average[batch], precise[batch], first[batch]), open_ = _rank(bits, masks[label], r)
             unsettled.append(batch[open_])
         return np.concatenate(unsettled)
 

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from likewise.data.views import ViewOptions, draw_views
 from likewise.losses import alignment, uniformity
-from likewise.objectives._objective import Batch, ObjectiveOptions
+from likewise.objectives._from_images import FromImagesOptions
+from likewise.objectives._objective import Batch
 
 __all__ = ["MultiCropOptions", "ViewObjectiveOptions", "closeness"]
 
 
-class ViewObjectiveOptions(ObjectiveOptions):
+class ViewObjectiveOptions(FromImagesOptions):
     """Options of an objective that learns from views of images, without labels.
 
     Attributes:
@@ -23,16 +24,6 @@ class ViewObjectiveOptions(ObjectiveOptions):
 
     views: ViewOptions = ViewOptions()
     second_views: ViewOptions | None = None
-
-    @property
-    def needs_labels(self) -> bool:
-        """It learns without labels."""
-        return False
-
-    @property
-    def sees_images(self) -> bool:
-        """It draws views."""
-        return True
 
     def two_views(self, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two views (N, C, h, w) of each image, drawn from the batch's generator."""

@@ -19,13 +19,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from likewise.models import ConvDecoder, EmbeddingModel
-from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
+from likewise.objectives._from_images import FromImagesOptions
+from likewise.objectives._objective import Batch, Objective
 from likewise.objectives.denoising import with_noise
 
 __all__ = ["Autoencoder", "AutoencoderOptions"]
 
 
-class AutoencoderOptions(ObjectiveOptions):
+class AutoencoderOptions(FromImagesOptions):
     """Mean squared error of the image that a decoder draws from the embedding.
 
     Attributes:
@@ -40,16 +41,6 @@ class AutoencoderOptions(ObjectiveOptions):
     noise: float = Field(default=0.0, ge=0, le=1)
     variational: bool = False
     beta: float = Field(default=1.0, gt=0)
-
-    @property
-    def needs_labels(self) -> bool:
-        """It learns without labels."""
-        return False
-
-    @property
-    def sees_images(self) -> bool:
-        """It makes its task from the images."""
-        return True
 
     @property
     def task(self) -> str:

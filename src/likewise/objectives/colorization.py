@@ -20,7 +20,8 @@ from likewise.data.lab import from_lab, to_lab
 from likewise.errors import ModelError
 from likewise.losses import sum_over_ranks
 from likewise.models import ConvDecoder, EmbeddingModel
-from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
+from likewise.objectives._from_images import FromImagesOptions
+from likewise.objectives._objective import Batch, Objective
 
 __all__ = ["Colorization", "ColorizationOptions", "rebalancing_weights", "screen_colors"]
 
@@ -52,7 +53,7 @@ def rebalancing_weights(share: Tensor, kernel: Tensor, mix: float) -> Tensor:
     return weights / (smooth * weights).sum()
 
 
-class ColorizationOptions(ObjectiveOptions):
+class ColorizationOptions(FromImagesOptions):
     """Rebalanced cross-entropy over quantised colours.
 
     Attributes:
@@ -69,16 +70,6 @@ class ColorizationOptions(ObjectiveOptions):
     rebalance: float = Field(default=0.5, ge=0, lt=1)
     temperature: float = Field(default=0.38, gt=0)
     widths: tuple[int, ...] = Field(default=(12, 24, 48), min_length=1)
-
-    @property
-    def needs_labels(self) -> bool:
-        """It learns without labels."""
-        return False
-
-    @property
-    def sees_images(self) -> bool:
-        """It makes its task from the images."""
-        return True
 
     @property
     def task(self) -> str:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from likewise.data.draws import Draws
-from likewise.models import ConvDecoder, EmbeddingModel
-from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
+from likewise.models import EmbeddingModel
+from likewise.objectives._from_images import FromImagesOptions
+from likewise.objectives._residual import ResidualReconstruction
 
 __all__ = ["Denoising", "DenoisingOptions", "with_noise"]
 
@@ -53,7 +53,7 @@ def with_noise(images: Tensor, level: float, draws: torch.Generator | Draws, kin
     return clean.where(drawn >= level, 0.0)
 
 
-class DenoisingOptions(ObjectiveOptions):
+class DenoisingOptions(FromImagesOptions):
     """Mean squared error of the denoised image.
 
     Attributes:
@@ -68,16 +68,6 @@ class DenoisingOptions(ObjectiveOptions):
     widths: tuple[int, ...] = Field(default=(12, 24, 48), min_length=1)
 
     @property
-    def needs_labels(self) -> bool:
-        """It learns without labels."""
-        return False
-
-    @property
-    def sees_images(self) -> bool:
-        """It makes its task from the images."""
-        return True
-
-    @property
     def task(self) -> str:
         """What the columns of the examples are."""
         noise = self.noise.replace("_", " ")
@@ -88,46 +78,15 @@ class DenoisingOptions(ObjectiveOptions):
         return Denoising(model, self)
 
 
-class Denoising(Objective):
+class Denoising(ResidualReconstruction):
     """mean( (x̃ + residual(f(x̃), x̃) − x)² ) over all standardised pixels, x̃ the noisy image."""
 
-    across_ranks = "mean"
+    unaided = "unchanged"
 
     def __init__(self, model: EmbeddingModel, options: DenoisingOptions) -> None:
-        super().__init__(model)
+        super().__init__(model, options.widths)
         self.options = options
-        spec = model.input
-        self.decoder = ConvDecoder(
-            model.embedding_dim,
-            spec.channels,
-            (spec.height, spec.width),
-            widths=options.widths,
-            guide_channels=spec.channels,
-        )
 
-    def forward(self, images: Tensor, batch: Batch) -> Tensor:
-        """Loss of the batch."""
-        return self.explain(images, batch)["loss"]
-
-    def explain(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The loss, and under ``unchanged`` the error of the noisy image as it is."""
-        noisy = self._noisy(images, batch.generator)
-        target, guide = self.model.normalized(images), self.model.normalized(noisy)
-        return {"loss": F.mse_loss(self._clean(noisy, guide), target), "unchanged": F.mse_loss(guide, target)}
-
-    def _noisy(self, images: Tensor, draws: torch.Generator | Draws) -> Tensor:
+    def degraded(self, images: Tensor, draws: torch.Generator | Draws) -> Tensor:
+        """The noisy images."""
         return with_noise(images, self.options.level, draws, self.options.noise)
-
-    def _clean(self, noisy: Tensor, guide: Tensor) -> Tensor:
-        residual: Tensor = self.decoder(self.model(noisy), guide).float()
-        return guide + residual
-
-    def examples(self, images: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        """Noisy, clean and denoised versions of some images."""
-        noisy = self._noisy(images, draws)
-        cleaned = self._clean(noisy, self.model.normalized(noisy))
-        return {
-            "input": noisy.round().clamp(0, 255).to(torch.uint8),
-            "target": images,
-            "prediction": self.model.to_pixels(cleaned),
-        }

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from likewise.data.draws import Draws
 from likewise.errors import ModelError
 from likewise.models import EmbeddingModel
-from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
+from likewise.objectives._from_images import FromImagesOptions
+from likewise.objectives._objective import Batch, Objective
 
 __all__ = ["Jigsaw", "JigsawOptions", "permutation_set"]
 
@@ -54,7 +55,7 @@ def permutation_set(tiles: int, count: int) -> NDArray[np.int64]:
     return every[chosen].astype(np.int64)
 
 
-class JigsawOptions(ObjectiveOptions):
+class JigsawOptions(FromImagesOptions):
     """Cross-entropy over a set of permutations of the tiles.
 
     Attributes:
@@ -71,16 +72,6 @@ class JigsawOptions(ObjectiveOptions):
     jitter: int = Field(default=2, ge=0)
     standardize_tiles: bool = True
     form: Literal["image", "tiles"] = "image"
-
-    @property
-    def needs_labels(self) -> bool:
-        """It learns without labels."""
-        return False
-
-    @property
-    def sees_images(self) -> bool:
-        """It makes its task from the images."""
-        return True
 
     @property
     def task(self) -> str:

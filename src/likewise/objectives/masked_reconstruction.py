@@ -20,7 +20,8 @@ from likewise.errors import ModelError
 from likewise.models import ConvDecoder, EmbeddingModel, VisionTransformer
 from likewise.models.patches import from_patches, patch_grid, patch_positions, to_patches
 from likewise.models.vit import TransformerBlock, initialize_linear
-from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
+from likewise.objectives._from_images import FromImagesOptions
+from likewise.objectives._objective import Batch, Objective
 
 __all__ = ["MaskedReconstruction", "MaskedReconstructionOptions", "draw_visible"]
 
@@ -38,7 +39,7 @@ def draw_visible(count: int, patches: int, mask_ratio: float, draws: torch.Gener
     return Draws.of(draws).rand(count, patches).argsort(dim=1)[:, :kept].sort(dim=1).values
 
 
-class MaskedReconstructionOptions(ObjectiveOptions):
+class MaskedReconstructionOptions(FromImagesOptions):
     """Mean squared error on the masked patches.
 
     Attributes:
@@ -60,16 +61,6 @@ class MaskedReconstructionOptions(ObjectiveOptions):
     decoder_depth: int = Field(default=2, ge=1)
     decoder_heads: int = Field(default=4, ge=1)
     widths: tuple[int, ...] = Field(default=(12, 24, 48), min_length=1)
-
-    @property
-    def needs_labels(self) -> bool:
-        """It learns without labels."""
-        return False
-
-    @property
-    def sees_images(self) -> bool:
-        """It makes its task from the images."""
-        return True
 
     @property
     def task(self) -> str:

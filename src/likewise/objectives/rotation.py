@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from likewise.errors import ModelError
 from likewise.models import EmbeddingModel
-from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
+from likewise.objectives._from_images import FromImagesOptions
+from likewise.objectives._objective import Batch, Objective
 
 __all__ = ["Rotation", "RotationOptions", "turned"]
 
@@ -33,7 +34,7 @@ def turned(images: Tensor, quarters: Tensor) -> Tensor:
     return every[quarters.to(images.device) % TURNS, torch.arange(len(images), device=images.device)]
 
 
-class RotationOptions(ObjectiveOptions):
+class RotationOptions(FromImagesOptions):
     """Cross-entropy over the four quarter turns.
 
     Attributes:
@@ -42,16 +43,6 @@ class RotationOptions(ObjectiveOptions):
 
     name: Literal["rotation"] = "rotation"
     turns: Literal["all", "one"] = "all"
-
-    @property
-    def needs_labels(self) -> bool:
-        """It learns without labels."""
-        return False
-
-    @property
-    def sees_images(self) -> bool:
-        """It makes its task from the images."""
-        return True
 
     @property
     def task(self) -> str:

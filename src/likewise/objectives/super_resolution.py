@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from likewise.models import ConvDecoder, EmbeddingModel
-from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
+from likewise.data.draws import Draws
+from likewise.models import EmbeddingModel
+from likewise.objectives._from_images import FromImagesOptions
+from likewise.objectives._residual import ResidualReconstruction
 
 __all__ = ["SuperResolution", "SuperResolutionOptions", "blurred"]
 
@@ -28,7 +30,7 @@ def blurred(images: Tensor, factor: int) -> Tensor:
     return F.interpolate(small, size=(height, width), mode="bicubic", align_corners=False).clamp(0, 255)
 
 
-class SuperResolutionOptions(ObjectiveOptions):
+class SuperResolutionOptions(FromImagesOptions):
     """Mean squared error of the image that is drawn from a reduced one.
 
     Attributes:
@@ -39,16 +41,6 @@ class SuperResolutionOptions(ObjectiveOptions):
     name: Literal["super_resolution"] = "super_resolution"
     factor: Literal[2, 3, 4] = 4
     widths: tuple[int, ...] = Field(default=(12, 24, 48), min_length=1)
-
-    @property
-    def needs_labels(self) -> bool:
-        """It learns without labels."""
-        return False
-
-    @property
-    def sees_images(self) -> bool:
-        """It makes its task from the images."""
-        return True
 
     @property
     def task(self) -> str:
@@ -63,43 +55,15 @@ class SuperResolutionOptions(ObjectiveOptions):
         return SuperResolution(model, self)
 
 
-class SuperResolution(Objective):
+class SuperResolution(ResidualReconstruction):
     """mean( (b + residual(f(b), b) − x)² ) over all standardised pixels, b the blurred image."""
 
-    across_ranks = "mean"
+    unaided = "bicubic"
 
     def __init__(self, model: EmbeddingModel, options: SuperResolutionOptions) -> None:
-        super().__init__(model)
+        super().__init__(model, options.widths)
         self.options = options
-        spec = model.input
-        self.decoder = ConvDecoder(
-            model.embedding_dim,
-            spec.channels,
-            (spec.height, spec.width),
-            widths=options.widths,
-            guide_channels=spec.channels,
-        )
 
-    def forward(self, images: Tensor, batch: Batch) -> Tensor:
-        """Loss of the batch; nothing in it is random."""
-        return self.explain(images, batch)["loss"]
-
-    def explain(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The loss, and under ``bicubic`` the error of the blurred image as it is."""
-        small = blurred(images, self.options.factor)
-        target, guide = self.model.normalized(images), self.model.normalized(small)
-        return {"loss": F.mse_loss(self._sharp(small, guide), target), "bicubic": F.mse_loss(guide, target)}
-
-    def _sharp(self, small: Tensor, guide: Tensor) -> Tensor:
-        detail: Tensor = self.decoder(self.model(small), guide).float()
-        return guide + detail
-
-    def examples(self, images: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        """Blurred, true and sharpened versions of some images."""
-        small = blurred(images, self.options.factor)
-        sharp = self._sharp(small, self.model.normalized(small))
-        return {
-            "input": small.round().to(torch.uint8),
-            "target": images,
-            "prediction": self.model.to_pixels(sharp),
-        }
+    def degraded(self, images: Tensor, draws: torch.Generator | Draws) -> Tensor:
+        """The blurred images; nothing in it is random."""
+        return blurred(images, self.options.factor)
