@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core each: threads of several pro
 import pytest
 import torch
 
+from command_line import Cli, Ended
 from rank_pool import RankPool
 
 
@@ -68,3 +70,20 @@ def fashion_mnist() -> Path:
         if list(place.glob("train-images-idx3-ubyte*")):
             return place
     pytest.skip(f"needs Fashion-MNIST's idx files in one of {', '.join(map(str, places))}")
+
+
+@pytest.fixture
+def run_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """``run_cli("train", recipe, …)`` is the command line called in this process."""
+
+    def call(*arguments: object) -> Ended:
+        from likewise import cli
+
+        monkeypatch.setattr(sys, "argv", ["likewise", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return call
