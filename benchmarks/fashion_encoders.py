@@ -28,9 +28,10 @@ import likewise as lw
 from likewise.evaluation.intervals import mean_interval
 from likewise.objectives import Batch
 from likewise.recipe import Recipe
+from likewise.training.build import build_model
 from likewise.training.optimizers import build_optimizer
 from likewise.training.run import data_of
-from likewise.training.train import build_model, resolve
+from likewise.training.train import resolve
 
 RESULTS = Path(__file__).parent / "results" / "fashion_encoders.json"
 TARGETS = {10: 0.87, 25: 0.89, 90: 0.905, 180: 0.915}

@@ -17,8 +17,11 @@ __all__ = ["start_of", "take_weights"]
 logger = logging.getLogger("likewise")
 
 
-def start_of(recipe: Recipe, folder: Path) -> Path | None:
-    """The run or model folder that a run in ``folder`` starts from; ``None``: random weights.
+Take = Literal["encoder", "model"]
+
+
+def start_of(recipe: Recipe, folder: Path) -> tuple[Path | None, Take]:
+    """The run or model folder that a run in ``folder`` starts from (``None``: random weights), and what it takes from it.
 
     A relative ``recipe.start`` is looked for below ``folder`` first (as stages write it), then in the working directory.
 
@@ -26,12 +29,13 @@ def start_of(recipe: Recipe, folder: Path) -> Path | None:
         TrainingError: ``recipe.start`` is not there.
     """
     if recipe.before:
-        return folder / "stages" / recipe.before[-1].name
+        last = recipe.before[-1]
+        return folder / "stages" / last.name, last.take
     if recipe.start is None:
-        return None
+        return None, recipe.start_take
     for place in (folder / recipe.start, Path(recipe.start).expanduser()):
         if place.is_dir():
-            return place
+            return place, recipe.start_take
     raise TrainingError(
         f"start is {recipe.start!r}, and there is no such folder.",
         expected="Expected the folder of a finished run, or of a model (config.json and model.safetensors).",
@@ -39,7 +43,7 @@ def start_of(recipe: Recipe, folder: Path) -> Path | None:
     )
 
 
-def take_weights(model: EmbeddingModel, start: Path, take: Literal["encoder", "model"]) -> None:
+def take_weights(model: EmbeddingModel, start: Path, take: Take) -> None:
     """Copy weights from the model in ``start`` into ``model``, with the preprocessing that they were trained with.
 
     Args:
