@@ -11,155 +11,19 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, model_validator
 
-from likewise.data import LearnFrom
 from likewise.errors import RecipeError
 from likewise.models import EncoderOptions, Head, Normalize, TextEncoderOptions, find_encoder, find_text_encoder
 from likewise.objectives import ObjectiveOptions, find_objective, named
+from likewise.recipe_options import DataOptions, EvaluationOptions, Options, Stage, TrainingOptions
 
 __all__ = ["Budget", "DataOptions", "EvaluationOptions", "Recipe", "Stage", "TrainingOptions"]
 
 Budget = Literal["smoke", "laptop", "paper"]
-Protocol = Literal["few_labels", "clustering", "anomaly", "components", "duplicates", "label_issues"]
-Count = int | float
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataOptions(_Options):
-    """Where the images come from and how they are split.
-
-    Attributes:
-        source: a name (``fashion-mnist``), a path, or a hub id; see ``likewise data SOURCE``.
-        validation: images (int) or share (float below 1) of train that selection may look at, drawn by seed.
-        train_size: images (int) or share (float) of what remains to train on; ``None`` is all. Smaller subsets are
-            contained in larger ones.
-        learn_from: what the objective sees: ``train``, or, where it needs no labels, the ``unlabeled`` images or ``both``.
-            Where the source has no unlabelled split, what ``train_size`` leaves over takes its place.
-        unlabeled_size: images (int) or share (float) of the unlabelled ones; ``None`` is all.
-        label_noise: share of the training images that get a wrong label on purpose, drawn by seed; 0 is none.
-        unseen_classes: share of the classes that only the test holds; what is measured is retrieval among them.
-        image_size: side in pixels that images are resized to; ``None`` keeps them where they all have one size.
-        on_bad_image: ``stop`` at an unreadable image, or ``skip`` it and list it in the report.
-        memory_limit: bytes of decoded images that may lie in memory; larger sets are streamed. ``None`` is half of RAM.
-        image_column: of a table, where it is not among the usual names; so are label_column and caption_column.
-        label_column: see image_column.
-        caption_column: see image_column.
-        caption_templates: sentences with ``{}`` for the class name, which become the captions of a set that has labels.
-    """
-
-    source: str
-    validation: Count = Field(default=5000, gt=0)
-    train_size: Count | None = Field(default=None, gt=0)
-    learn_from: LearnFrom = "train"
-    unlabeled_size: Count | None = Field(default=None, gt=0)
-    label_noise: float = Field(default=0.0, ge=0, lt=1)
-    unseen_classes: float | None = Field(default=None, gt=0, lt=1)
-    image_size: int | None = Field(default=None, ge=4)
-    on_bad_image: Literal["stop", "skip"] = "stop"
-    memory_limit: int | None = Field(default=None, gt=0)
-    image_column: str | None = None
-    label_column: str | None = None
-    caption_column: str | None = None
-    caption_templates: tuple[str, ...] = ()
-
-
-class TrainingOptions(_Options):
-    """The loop.
-
-    Attributes:
-        epochs: passes over the training images; 0 measures the model as it was drawn.
-        min_steps: at least so many steps: small training sets get more epochs.
-        batch_size: images a step (pairs a step for objectives that draw pairs), those of all ranks together.
-        gradcache: images whose activations are kept at a time, for batches that do not fit; ``None`` keeps the whole batch's.
-            The gradient is the same, at the price of one more forward pass; batch normalisation sees chunks.
-        optimizer: ``adamw`` (Adam where ``weight_decay`` is 0), ``sgd`` with Nesterov momentum, or ``lars``.
-        learning_rate: highest learning rate of the schedule.
-        weight_decay: decoupled for AdamW; biases and normalisation layers are left out of it.
-        momentum: of SGD and LARS.
-        beta2: decay of AdamW's squared gradients.
-        schedule: ``constant``, ``cosine`` (to zero after the warm-up) or ``one_cycle`` (up for the warm-up, then straight
-            down to zero).
-        warmup: share of all steps over which the learning rate rises from zero.
-        encoder_rate: the encoder's learning rate as a multiple of ``learning_rate``; below 1 to fine-tune what is good already.
-        freeze: ``encoder`` leaves the encoder as it is, its batch statistics included; what stands on it is trained. With
-            captions ``text_encoder`` and ``both`` do the same to the text encoder and to both.
-        gradient_clip: largest Euclidean norm of the gradient; ``None`` does not clip.
-        flip: mirror each training image left to right with probability ½.
-        shift: move each training image by up to so many pixels in both directions, edges reflected.
-        precision: as in Lightning Fabric; ``auto`` is ``bf16-mixed`` where the processor or GPU computes it in hardware.
-        accelerator: as in Lightning Fabric: ``auto``, ``cpu``, ``cuda``, ``mps``.
-        compile: ``torch.compile`` the encoder; ``auto`` does where the run is long enough to earn it back.
-        checkpoint_every: epochs between checkpoints.
-        tensorboard: write TensorBoard events to ``tensorboard/`` in the run folder (``pip install likewise[tensorboard]``).
-    """
-
-    epochs: int = Field(default=10, ge=0)
-    min_steps: int = Field(default=0, ge=0)
-    batch_size: int = Field(default=256, ge=2)
-    gradcache: int | None = Field(default=None, ge=1)
-    optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
-    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.999, gt=0, lt=1)
-    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
-    warmup: float = Field(default=0.2, ge=0, lt=1)
-    encoder_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    freeze: Literal["nothing", "encoder", "text_encoder", "both"] = "nothing"
-    gradient_clip: float | None = Field(default=None, gt=0)
-    flip: bool = False
-    shift: int = Field(default=0, ge=0)
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true"] = "auto"
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    compile: Literal["auto", "always", "never"] = "auto"
-    checkpoint_every: int = Field(default=1, ge=1)
-    tensorboard: bool = False
-
-
-class EvaluationOptions(_Options):
-    """What is measured and drawn.
-
-    Attributes:
-        projection: how embeddings of more than two dimensions are brought to two for the picture.
-        projection_points: test images in the picture, at most.
-        monitor: images of train and of validation whose embeddings are looked at after each epoch (collapse, 1-NN).
-        online_probe: after each epoch also fit a linear probe on the ``monitor`` images of train and score it on those of
-            validation.
-        protocols: what else is measured and drawn: ``few_labels``, ``clustering``, ``anomaly``,
-            ``components``, ``duplicates``, ``label_issues``.
-        templates: sentences with ``{}`` for the class name, of zero-shot classification by a model that knows texts.
-        queries: sentences whose nearest test images the report shows, for such a model.
-    """
-
-    projection: Literal["tsne", "umap", "pca"] = "tsne"
-    projection_points: int = Field(default=3000, ge=10)
-    monitor: int = Field(default=2000, ge=16)
-    online_probe: bool = False
-    protocols: tuple[Protocol, ...] = ()
-    templates: tuple[str, ...] = ("a photo of a {}.",)
-    queries: tuple[str, ...] = ()
-
-
-class Stage(_Options):
-    """Something that is trained before the run proper, which starts from its weights.
-
-    Attributes:
-        name: of the stage and of its folder below ``stages/`` in the run folder.
-        set: settings of the recipe that are different in this stage, by the same keys as ``--set``.
-        take: what the next stage takes over from it: only the ``encoder``, or the ``model`` with its embedding layer and class
-            scores as far as their shapes agree.
-    """
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    set: dict[str, Any] = Field(default_factory=dict)
-    take: Literal["encoder", "model"] = "encoder"
-
-
-class Recipe(_Options):
+class Recipe(Options):
     """One run, complete.
 
     Attributes:
