@@ -7,7 +7,7 @@ import pytest
 
 from likewise.errors import EvaluationError
 from likewise.evaluation import EmbeddedSplit, clustering, downstream, few_labels, one_class_anomaly
-from likewise.recipe import Protocol
+from likewise.recipe_options import Protocol
 
 
 def split(name: str, n: int, seed: int) -> EmbeddedSplit:
