@@ -307,9 +307,13 @@ def main() -> None:
             entry["rounds"] = rounds
             report["measured"][task] = entry
             print(f"{task}: {json.dumps({k: v for k, v in entry.items() if k != 'rounds'}, indent=1)}", flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n")
     print(table(report["measured"]))
+    RESULTS.parent.mkdir(exist_ok=True)
+    if RESULTS.exists():  # what was not measured this time stays, on the machine that the file names
+        before = json.loads(RESULTS.read_text())
+        if all(before[key] == report[key] for key in ("environment", "data")):
+            report["measured"] = before["measured"] | report["measured"]
+    RESULTS.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def table(measured: dict[str, Any]) -> str:
