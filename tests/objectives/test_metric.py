@@ -193,3 +193,42 @@ def test_a_miner_that_draws_takes_the_steps_own_generator() -> None:
 def test_a_miner_that_does_not_fit_is_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MetricOptions(**options)
+
+
+@pytest.mark.parametrize("miner", [None, "multi_similarity"])
+def test_a_memory_is_earlier_batches_as_further_columns(miner: str | None) -> None:
+    loss = {"name": "multi_similarity", "alpha": 3.0}
+    objective = build(loss=loss, miner=miner, memory=30)
+    images, labels = toy(60)
+    kept = (torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    for batch in objective.epoch(labels, 20, torch.Generator().manual_seed(0)):
+        embeddings = objective.model(images[batch.indices])
+        memory = {"memory": kept} if len(kept[0]) else {}
+        found = {} if miner is None else {"tuples": losses.find_miner(miner)(embeddings, batch.labels, **memory)}
+        expected = losses.multi_similarity_loss(embeddings, batch.labels, alpha=3.0, **memory, **found)
+        assert objective(images[batch.indices], batch).item() == pytest.approx(expected.item(), rel=1e-5)
+        kept = (
+            torch.cat([kept[0], embeddings.detach()])[-30:],
+            torch.cat([kept[1], batch.labels])[-30:],
+        )
+    again = build(loss=loss, miner=miner, memory=30)
+    again.load_state_dict(objective.state_dict())
+    assert again(images[:20], batch).item() == objective(images[:20], batch).item()
+    assert not [name for name in objective.model.state_dict() if "loss" in name]
+
+
+def test_validation_sees_the_batch_alone() -> None:
+    objective = build(loss="supcon", memory=40)
+    images, labels = toy(40)
+    [batch] = objective.epoch(labels, 40, torch.Generator().manual_seed(0))
+    objective(images[batch.indices], batch)
+    objective.eval()
+    alone = losses.supcon_loss(objective.model(images[batch.indices]), batch.labels)
+    for _ in range(2):
+        assert objective(images[batch.indices], batch).item() == alone.item()
+
+
+@pytest.mark.parametrize("loss", ["arcface", "pml:TripletMarginLoss"])
+def test_a_loss_that_compares_with_no_images_takes_no_memory(loss: str) -> None:
+    with pytest.raises(ValueError, match=rf"{loss} compares with nothing.*supcon.*memory=null"):
+        MetricOptions(loss=loss, memory=100)  # type: ignore[arg-type]

@@ -60,6 +60,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("cross_entropy", {"label_smoothing": 0.1}),
     ("metric", {"loss": {"name": "arcface"}}),
     ("metric", {"loss": {"name": "supcon"}, "sampler": {"name": "classes", "images_per_class": 7}}),
+    ("metric", {"loss": {"name": "margin"}, "miner": {"name": "distance_weighted"}, "memory": 30}),
 ]
 
 

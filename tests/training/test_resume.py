@@ -27,6 +27,8 @@ PROXIES = {
     "loss_learning_rate": 10.0,
 }
 
+REMEMBERING = {"name": "metric", "loss": "supcon", "memory": 120}
+
 
 def tiny(objective: str | dict[str, Any], **training: object) -> Recipe:
     name = objective if isinstance(objective, str) else objective["name"]
@@ -56,7 +58,8 @@ def assert_same_run(one: Run, other: Run) -> None:
 
 @pytest.mark.parametrize(
     ("objective", "stop_at"),
-    [(name, step) for name in ("cross_entropy", "contrastive", "siamese") for step in (5, 12, 30)] + [(PROXIES, 17)],
+    [(name, step) for name in ("cross_entropy", "contrastive", "siamese") for step in (5, 12, 30)]
+    + [(PROXIES, 17), (REMEMBERING, 17)],
 )
 def test_sigterm_at_any_step_saves_and_resumes_bit_identically(
     objective: str | dict[str, Any], stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -28,7 +28,7 @@ class CrossBatchMemory(nn.Module):
         loss: a label loss that takes ``memory=``, and ``group=`` where a group is given.
         size: rows to keep, > 0.
         embedding_dim: D.
-        group: ranks that hold the rest of the batch; None: this process alone.
+        group: ranks that hold the rest of the batch; None: this process alone. One given in a call counts for that call.
 
     Raises:
         LossInputError: size < 1, or embeddings of another width.
@@ -68,19 +68,20 @@ class CrossBatchMemory(nn.Module):
         super()._load_from_state_dict(*args, **kwargs)
         self._rows = None
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, *, group: Group = None) -> Tensor:
         """The loss of the batch against itself and the memory; then the batch enters the memory."""
-        options: dict[str, object] = {} if self.group is None else {"group": self.group}
+        group = self.group if group is None else group
+        options: dict[str, object] = {} if group is None else {"group": group}
         rows = len(self)
         if self.training and rows:
             options["memory"] = (self.embeddings[-rows:], self.labels[-rows:])
         value = self.loss(embeddings, labels, **options)
         if self.training:
-            self._enter(embeddings, labels)
+            self._enter(embeddings, labels, group)
         return value
 
     @torch.no_grad()
-    def _enter(self, embeddings: Tensor, labels: Tensor) -> None:
+    def _enter(self, embeddings: Tensor, labels: Tensor, group: Group) -> None:
         x = check_embeddings("embeddings", embeddings.detach(), min_rows=0)
         if x.shape[1] != self.embeddings.shape[1]:
             raise LossInputError(
@@ -88,8 +89,8 @@ class CrossBatchMemory(nn.Module):
                 expected="Expected the same width.",
                 advice="Make the memory with embedding_dim equal to the model's.",
             )
-        new, _ = gather(x.to(self.embeddings.dtype), self.group)
-        new_labels, _ = gather(check_labels(labels, len(x)), self.group)
+        new, _ = gather(x.to(self.embeddings.dtype), group)
+        new_labels, _ = gather(check_labels(labels, len(x)), group)
         # the newest rows stand last; what does not fit falls off the front
         self.embeddings.copy_(torch.cat([self.embeddings, new])[-self.size :])
         self.labels.copy_(torch.cat([self.labels, new_labels])[-self.size :])

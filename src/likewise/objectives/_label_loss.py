@@ -110,6 +110,20 @@ class LossChoice(BaseModel):
             )
         self._try_with(miner)
 
+    def check_memory(self) -> None:
+        """Whether the loss takes rows of earlier batches as further columns.
+
+        Raises:
+            ValueError: it does not.
+        """
+        fitting = [name for name, row in label_losses().items() if "memory" in row.options]
+        if self.name not in fitting:
+            raise ValueError(
+                f"The loss {self.name} compares with nothing that a memory could hold. "
+                f"Expected one of the losses that compare with other images: {', '.join(sorted(fitting))}. "
+                "Set objective.memory=null, or objective.loss to one of these."
+            )
+
     def _wrong(self, error: Exception) -> str:
         if isinstance(error, LossInputError):
             return str(error)

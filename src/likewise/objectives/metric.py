@@ -1,7 +1,8 @@
 """Metric learning: any loss of labelled embeddings, with the batches and the miner that suit it.
 
 Losses with learned vectors per class (proxies, ArcFace …) own them; they train with the model, at a learning rate of
-their own where the recipe says so, and are left behind when it is done: what is kept and measured is the embedding.
+their own where the recipe says so, and are left behind when it is done: what is kept and measured is the embedding. So is
+the memory of earlier batches, which is part of the checkpoints until then.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Annotated, Literal
 import torch
 import torch.distributed as dist
 from pydantic import Field, SerializeAsAny, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from likewise.errors import DatasetError, RecipeError, TrainingError
-from likewise.losses import MinedLoss, PMLLoss, Range
+from likewise.losses import CrossBatchMemory, MinedLoss, PMLLoss, Range
 from likewise.models import EmbeddingModel
 from likewise.objectives._label_loss import LossChoice
 from likewise.objectives._miner import MinerChoice
@@ -33,6 +34,8 @@ class MetricOptions(ObjectiveOptions):
         loss: name and options: ``{name: triplet, margin: 0.2}``, or the name alone.
         miner: which pairs or triplets of a batch the loss sees, for losses that take some: ``{name: hard}``, or the name
             alone; ``None``: what the loss itself says.
+        memory: images of earlier batches, the newest, whose embeddings the loss also compares with, without gradient;
+            ``None``: the batch alone.
         sampler: how batches are drawn: ``shuffle``, ``classes`` (P × K), ``balanced``, ``hierarchical`` or ``distinct``.
         loss_learning_rate: learning rate of the loss's own vectors, as a multiple of ``training.learning_rate``.
     """
@@ -40,13 +43,16 @@ class MetricOptions(ObjectiveOptions):
     name: Literal["metric"] = "metric"
     loss: LossChoice = Field(default_factory=lambda: LossChoice(name="triplet"))
     miner: MinerChoice | None = None
+    memory: int | None = Field(default=None, ge=1)
     sampler: Annotated[SerializeAsAny[SamplerOptions], named(find_sampler)] = Shuffle()
     loss_learning_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
-    def _miner_fits(self) -> MetricOptions:
+    def _loss_takes_them(self) -> MetricOptions:
         if self.miner is not None:
             self.loss.check_miner(self.miner)
+        if self.memory is not None:
+            self.loss.check_memory()
         return self
 
     @property
@@ -73,8 +79,11 @@ class Metric(Objective):
     def __init__(self, model: EmbeddingModel, options: MetricOptions) -> None:
         super().__init__(model)
         self.options = options
-        self.loss = options.loss.build(
+        loss = options.loss.build(
             num_classes=len(model.class_names), embedding_dim=model.embedding_dim, miner=options.miner
+        )
+        self.loss: nn.Module = (
+            loss if options.memory is None else CrossBatchMemory(loss, options.memory, model.embedding_dim)
         )
 
     def spread(self, group: dist.ProcessGroup) -> None:
@@ -109,8 +118,9 @@ class Metric(Objective):
 
     def forward(self, images: Tensor, batch: Batch) -> Tensor:
         """Loss of the batch."""
-        if isinstance(self.loss, MinedLoss) and self.options.miner is not None and self.options.miner.draws:
-            self.loss.options["generator"] = batch.generator.generator
+        mined = self.loss.loss if isinstance(self.loss, CrossBatchMemory) else self.loss
+        if isinstance(mined, MinedLoss) and self.options.miner is not None and self.options.miner.draws:
+            mined.options["generator"] = batch.generator.generator
         options = {} if self.group is None else {"group": self.group}
         loss: Tensor = self.loss(self.model(images).float(), batch.labels, **options)
         return loss
