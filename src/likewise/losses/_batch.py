@@ -7,6 +7,7 @@ label, itself left out. Nothing of size N × N, no mask: sums over a class are p
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from likewise.errors import LossInputError
 from likewise.losses._checks import check_embeddings, check_labels, may_look
+from likewise.losses._classes import Classes, class_dots
 from likewise.losses._gather import Group, combine, gather
 from likewise.losses._layout import Layout
 from likewise.losses._rules import Bound, Elementwise, pair_logsumexp
@@ -56,15 +58,6 @@ def unit(x: Tensor) -> Tensor:
     """Rows at length 1. A row of zeros stays zero and gets no gradient."""
     u: Tensor = _Unit.apply(x)  # type: ignore[no-untyped-call]
     return u
-
-
-def class_sums(columns: Tensor, layout: Layout, labels: Tensor) -> Tensor:
-    """Per row the sum of the columns that have its label, (N, D)."""
-    ordered, order = layout.col_labels, layout.col_order
-    steps = (ordered[1:] != ordered[:-1]).long()
-    number = torch.cat([steps.new_zeros(min(len(ordered), 1)), steps.cumsum(0)])
-    sums = torch.zeros_like(columns).index_add(0, number, columns if order is None else columns[order])
-    return sums[number[torch.searchsorted(ordered, labels)]]
 
 
 class LabelledBatch:
@@ -132,6 +125,14 @@ class LabelledBatch:
         """The columns, whether or not they are the rows themselves."""
         return self.rows if self.columns is None else self.columns
 
+    @functools.cached_property
+    def centered(self) -> tuple[Tensor, Tensor | None]:
+        """Rows and columns around the mean of the columns: distances do not notice, and fewer digits are lost."""
+        if not len(self.all_columns):
+            return self.rows, self.columns
+        center = self.all_columns.detach().mean(dim=0)
+        return self.rows - center, None if self.columns is None else self.columns - center
+
     def counts(self) -> tuple[Tensor, Tensor]:
         """Positives and negatives of each row, in the row dtype."""
         ordered = self.layout.col_labels
@@ -140,7 +141,7 @@ class LabelledBatch:
 
     def positive_dots(self, *, with_self: bool = False) -> Tensor:
         """Per row the sum of dot products with its positives: one product with the class sum."""
-        total = row_dots(self.rows, class_sums(self.all_columns, self.layout, self.labels))
+        total = class_dots(self.rows, self.columns, Classes(self.layout, self.labels))
         return total if with_self else total - row_dots(self.rows, self.rows)
 
     def logsumexp(
@@ -154,11 +155,7 @@ class LabelledBatch:
         slope: Elementwise | None = None,
     ) -> Tensor:
         """Per row the log-sum-exp over its ``negative`` or ``positive`` columns; -inf over none."""
-        rows, columns = self.rows, self.columns
-        if metric != "dot" and len(self.all_columns):
-            # distances do not notice a shift, and around the mean fewer digits are lost
-            center = self.all_columns.detach().mean(dim=0)
-            rows, columns = rows - center, None if columns is None else columns - center
+        rows, columns = (self.rows, self.columns) if metric == "dot" else self.centered
         per_row, _ = pair_logsumexp(
             rows,
             columns,
@@ -204,9 +201,3 @@ class LabelledBatch:
                 expected="Expected at least two rows of one class.",
                 advice="Draw batches with several images of each class (P × K sampling).",
             )
-
-
-def class_means(batch: LabelledBatch) -> tuple[Tensor, Tensor]:
-    """Per row the mean of its class, without gradient, and how many members the class has."""
-    number = batch.counts()[0] + 1
-    return class_sums(batch.all_columns.detach(), batch.layout, batch.labels) / number[:, None], number

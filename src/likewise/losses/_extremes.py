@@ -30,13 +30,11 @@ def farthest_positives(batch: LabelledBatch) -> Tensor:
 def _extreme(batch: LabelledBatch, over: str, sign: float) -> Tensor:
     """Per row the column with the largest sign · squared distance."""
     layout = batch.layout
-    center = batch.all_columns.detach().mean(dim=0)
-    rows = batch.rows.detach() - center
-    rows = rows if layout.row_order is None else rows[layout.row_order]
+    rows, columns = batch.centered
+    rows = rows.detach() if layout.row_order is None else rows.detach()[layout.row_order]
     cols = rows
-    if batch.columns is not None:
-        cols = batch.columns.detach() - center
-        cols = cols if layout.col_order is None else cols[layout.col_order]
+    if columns is not None:
+        cols = columns.detach() if layout.col_order is None else columns.detach()[layout.col_order]
     space = Space(rows, cols, "squared", sign, layout.symmetric)
     find = _run_of_best if layout.on_host else _place_of_best
     best = rows.new_full((len(rows),), -torch.inf)

@@ -95,11 +95,8 @@ def hinge_sum(batch: LabelledBatch, *, metric: str, slope: Tensor, near: Tensor,
     order = batch.layout.row_order
     if order is not None:
         slope, near, far = slope[order], near[order], far[order]
-    # distances do not notice a shift, and around the mean fewer digits are lost
-    center = batch.all_columns.detach().mean(dim=0) if len(batch.all_columns) else 0
     rule = Hinges(batch.rows, metric=metric, slope=slope.detach(), near=near.detach(), far=far.detach())
-    columns = None if batch.columns is None else batch.columns - center
-    total, *per_row = run_tiles(batch.rows - center, columns, batch.layout, rule)
+    total, *per_row = run_tiles(*batch.centered, batch.layout, rule)
     distances, positives, negatives = (x.detach() for x in per_row)
     # zero in value; its derivatives by slope, near and far are the sums and counts
     lines = (slope - slope.detach()) * distances - (near - near.detach()) * positives + (far - far.detach()) * negatives

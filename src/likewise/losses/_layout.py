@@ -126,9 +126,9 @@ class Layout:
             return None
         return self._row_ids[rows, None] == self._col_ids[None, cols]
 
-    def strips(self) -> Iterator[Tile]:
-        """Runs of rows against all columns."""
-        for rows in row_strips(*self.shape, self.tile_size):
+    def strips(self, entries: int) -> Iterator[Tile]:
+        """Runs of rows against all columns, of at most so many entries."""
+        for rows in row_strips(*self.shape, self.tile_size, entries):
             yield Tile(rows, slice(0, self.shape[1]), False)
 
     def _negatives(self, rows: slice, cols: slice, mirrored: bool) -> Iterator[Tile]:

@@ -21,9 +21,9 @@ R = TypeVar("R")
 
 
 def full_precision(x: Tensor | None) -> contextlib.AbstractContextManager[object]:
-    """Autocast off on the device of this tensor."""
+    """Autocast off on the device of this tensor, where it is on."""
     device = "cpu" if x is None else x.device.type
-    if not torch.amp.is_autocast_available(device):
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return contextlib.nullcontext()
     return torch.autocast(device, enabled=False)
 

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from likewise.losses._layout import Layout, Tile
 from likewise.losses._rules import SAFE_SCORE, largest_dot, pair_logsumexp, softplus
-from likewise.losses._space import Space, row_dots
+from likewise.losses._space import Space
 from likewise.losses._tiled import Rule, run_tiles
+from likewise.losses._tuples import measure
 
 MOST_COLUMNS = 1 << 14
-ROWS = 256
+MOST_ROWS, MOST_ENTRIES = 512, 1 << 21
 
 
 class RowSoftmax(Rule):
@@ -38,12 +39,12 @@ class RowSoftmax(Rule):
     def __init__(self, positive_N: Tensor, columns_N: Tensor) -> None:
         self.positive_N, self.columns_N = positive_N, columns_N
         self.sum_N, self.pull_N = torch.zeros_like(positive_N), torch.zeros_like(positive_N)
-        self.weight_N = torch.zeros_like(positive_N)
         self.total = positive_N.new_zeros((), dtype=torch.float64)
 
     def groups(self, layout: Layout) -> Iterator[list[Tile]]:
         """Blocks of rows."""
-        height = layout.tile_size or (ROWS if layout.on_host else layout.tile)
+        fitting = max(1, MOST_ENTRIES // max(layout.shape[1], 1))
+        height = layout.tile_size or (min(MOST_ROWS, fitting) if layout.on_host else layout.tile)
         for _, group in itertools.groupby(layout.tiles("negative", height), key=lambda tile: tile.rows.start):
             yield list(group)
 
@@ -59,15 +60,15 @@ class RowSoftmax(Rule):
         gap_R = sum_R.log() - self.positive_N[rows]
         self.total += softplus(gap_R).sum()
         self.pull_N[rows] = torch.sigmoid(gap_R)
-        self.weight_N[rows] = torch.where(sum_R > 0, self.pull_N[rows] / sum_R, 0)
 
     def results(self) -> tuple[Tensor, ...]:
         """The sum, a float64 scalar."""
         return (self.total.clone(),)
 
-    def slope(self, tile_RC: Tensor, tile: Tile, kept: bool) -> Tensor:
+    def add(self, space: Space, group: list[tuple[Tile, Tensor]]) -> None:
         """Softmax of the negatives times what is missing at the positive."""
-        return tile_RC.mul_(self.weight_N[tile.rows, None])
+        rows = group[0][0].rows
+        space.add_rows(group, torch.where(self.sum_N[rows] > 0, self.pull_N[rows] / self.sum_N[rows], 0))
 
     def finish(self, space: Space) -> None:
         """What is missing at the positives."""
@@ -98,9 +99,10 @@ def row_softmax_sum(
     layout = Layout(mine, labels, tile_size=tile_size, ascending=True)
     if bound is None and layout.on_host:
         bound = largest_dot(rows, columns, scale)
+    every = torch.arange(len(rows), device=rows.device)
     if bound is not None and bound <= SAFE_SCORE and len(columns) <= MOST_COLUMNS:
-        scores = row_dots(rows.detach(), columns.detach()[positive]) * scale
+        scores = measure(rows.detach(), columns.detach(), every, positive, squared=False) * scale
         total: Tensor = run_tiles(rows, columns, layout, RowSoftmax(scores, positive), scale)[0]
         return total.to(rows.dtype)
     push, _ = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=bound)
-    return softplus(push - row_dots(rows, columns[positive]) * scale).sum()
+    return softplus(push - measure(rows, columns, every, positive, squared=False) * scale).sum()

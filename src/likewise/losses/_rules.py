@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses._layout import Layout, Tile
+from likewise.losses._space import without_zero
 from likewise.losses._tiled import Rule, run_tiles
 
 SAFE_SCORE = 60.0
@@ -64,8 +65,9 @@ class LogSumExp(Rule):
     ) -> None:
         self.both = both and not layout.symmetric
         self.over, self.shift, self.metric = over, shift, metric
-        # an entry is scale · D, and the slope is asked for by D²: scale² / (2 · entry) times that by the entry
-        self.factor = 0.5 * scale**2 if metric == "euclidean" else 1.0
+        # a tile holds D, the score is scale · D, and the slope is asked for by D²: scale / (2 D) times that by the score
+        self.factor = 0.5 * scale if metric == "euclidean" else 1.0
+        self.times = scale if metric == "euclidean" else 1.0
         self.score_of, self.slope_of = score, slope
         self.keeps = shift is not None and score is None and metric != "euclidean"
         self.symmetric = layout.symmetric
@@ -77,8 +79,10 @@ class LogSumExp(Rule):
             self.row_max = like.new_full((rows,), low)
             self.col_max = self.row_max if self.symmetric else like.new_full((cols,), low)
 
-    def _scores(self, tile_RC: Tensor) -> Tensor:
-        score_RC = tile_RC if self.score_of is None else self.score_of(tile_RC)
+    def _scores(self, tile_RC: Tensor, *, beside: bool = False) -> Tensor:
+        """The scores, in place of the tile or beside it."""
+        score_RC = tile_RC.mul(self.times) if beside else tile_RC if self.times == 1 else tile_RC.mul_(self.times)
+        score_RC = score_RC if self.score_of is None else self.score_of(score_RC)
         return score_RC.sub_(self.shift) if self.shift else score_RC
 
     def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
@@ -128,8 +132,8 @@ class LogSumExp(Rule):
         if kept:
             return tile_RC * (rows + cols if columns_too else rows)
         chain = None if self.slope_of is None else self.slope_of(tile_RC)
-        distance = tile_RC if self.metric == "euclidean" else None
-        score_RC = self._scores(tile_RC if distance is None else tile_RC.clone())
+        distance_RC = tile_RC if self.metric == "euclidean" else None
+        score_RC = self._scores(tile_RC, beside=distance_RC is not None)
         if self.shift is not None:
             out_RC = score_RC.exp_().mul_(rows + cols if columns_too else rows)
         else:
@@ -140,9 +144,8 @@ class LogSumExp(Rule):
                 out_RC.addcmul_((score_RC - self.col_log[None, tile.cols]).clamp_max_(0).exp_(), cols)
         if chain is not None:
             out_RC.mul_(chain)
-        if distance is not None:
-            # rows that lie together do not move each other
-            out_RC.div_(distance).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        if distance_RC is not None:
+            out_RC.div_(without_zero(distance_RC))
         tile.bar(out_RC, 0)
         return out_RC
 
@@ -240,7 +243,7 @@ def pair_logsumexp(
             bound = (min(reach, 0.0), max(reach, 0.0))
     shift = fixed_shift(bound)
     rule = LogSumExp(layout, x, over=over, shift=shift, both=both, metric=metric, scale=scale, score=score, slope=slope)
-    results = run_tiles(x, y, layout, rule, scale)
+    results = run_tiles(x, y, layout, rule, 1.0 if metric == "euclidean" else scale)
     rows = unsort(results[0], layout.row_order)
     return rows, unsort(results[1], layout.col_order) if rule.both else rows
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -83,10 +84,24 @@ class Space:
         self._dx[tile.rows].addmm_(slope_RC, self._col_part[tile.cols])
         self._dy[tile.cols].addmm_(slope_RC.T, self._row_part[tile.rows])
 
+    def add_rows(self, group: list[tuple[Tile, Tensor]], weight_R: Tensor) -> None:
+        """Add tiles that are all the columns of some rows of dot products, each row times its weight.
+
+        The weights meet the rows and not the tiles, which are longer.
+        """
+        rows = group[0][0].rows
+        weighted_RD, dx_RD = self.x[rows] * weight_R[:, None], self._dx[rows]
+        for tile, slope_RC in group:
+            dx_RD.addmm_(slope_RC, self.y[tile.cols])
+            self._dy[tile.cols].addmm_(slope_RC.T, weighted_RD)
+        dx_RD.mul_(weight_R[:, None])
+
     def add_pairs(self, slope_N: Tensor, cols_N: Tensor) -> None:
         """Add the slopes of one dot product per row."""
-        self._dx.addcmul_(slope_N[:, None], self.y[cols_N])
-        self._dy.index_add_(0, cols_N, slope_N[:, None] * self.x)
+        for part in row_parts(self.x):
+            slope, cols = slope_N[part, None], cols_N[part]
+            self._dx[part].addcmul_(slope, self.y[cols])
+            self._dy.index_add_(0, cols, slope * self.x[part])
 
     def close_gradients(self) -> tuple[Tensor, Tensor | None]:
         """The gradients of rows and columns; of the rows alone where they are the same."""
@@ -102,6 +117,14 @@ class Space:
 def _fold(sums: Tensor, own: Tensor, factor: float) -> Tensor:
     """factor · (own · sum of slopes - sum of slopes times the other side)."""
     return torch.addcmul(sums[:, :-1], own, sums[:, -1:], value=-1).mul_(-factor)
+
+
+def without_zero(distance_RC: Tensor) -> Tensor:
+    """The distances to divide by, in place: one that is 0 becomes so large that rows that lie together move each other not.
+
+    One pass, where looking for what became infinite or NaN afterwards takes several.
+    """
+    return F.threshold_(distance_RC, 0, 1e15)
 
 
 def row_parts(x: Tensor) -> Iterator[slice]:

@@ -19,9 +19,9 @@ STRIP_ENTRIES = 1 << 19
 StripFunction = Callable[..., Tensor]
 
 
-def row_strips(rows: int, columns: int, tile_size: int | None) -> list[slice]:
-    """Runs of rows so that one against all columns has at most 2^19 entries; or of ``tile_size`` rows."""
-    step = tile_size or max(1, STRIP_ENTRIES // max(columns, 1))
+def row_strips(rows: int, columns: int, tile_size: int | None, entries: int = STRIP_ENTRIES) -> list[slice]:
+    """Runs of rows so that one against all columns has at most so many entries; or of ``tile_size`` rows."""
+    step = tile_size or max(1, entries // max(columns, 1))
     return [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
 
 

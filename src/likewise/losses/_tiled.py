@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from likewise.losses._layout import Layout, Tile
 from likewise.losses._opaque import full_precision
-from likewise.losses._space import Space
+from likewise.losses._space import Space, row_parts
 
 KEEP_ENTRIES = 1 << 20
 
@@ -51,6 +51,11 @@ class Rule:
     def close(self, group: list[Tile]) -> None:
         """A separable rule: all tiles of the group have been reduced."""
 
+    def add(self, space: Space, group: list[tuple[Tile, Tensor]]) -> None:
+        """A separable rule: add to the gradients what the closed group means, given the tiles as reduce() left them."""
+        for tile, tile_RC in group:
+            space.add(self.slope(tile_RC, tile, kept=False), tile)
+
     def finish(self, space: Space) -> None:
         """A separable rule: add to the gradients what is not in a tile."""
 
@@ -75,9 +80,7 @@ class _Tiles(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor | None, layout: Layout, rule: Rule, scale: float) -> tuple[Tensor, ...]:
         wanted = x.requires_grad or (y is not None and y.requires_grad)
         with full_precision(x):
-            rows = x.detach() if layout.row_order is None else x.detach()[layout.row_order]
-            cols = rows if y is None else (y.detach() if layout.col_order is None else y.detach()[layout.col_order])
-            space = Space(rows, cols, rule.metric, scale, y is None)
+            space = _space(x, y, layout, rule, scale)
             at_once = wanted and rule.separable
             keep = wanted and rule.keeps and layout.shape[0] * layout.shape[1] <= KEEP_ENTRIES
             kept: list[Tensor] = []
@@ -91,39 +94,52 @@ class _Tiles(torch.autograd.Function):
                     (kept if keep else held).append(tile_RC)
                 rule.close(group)
                 if at_once:
-                    for tile_RC, tile in zip(held, group, strict=True):
-                        space.add(rule.slope(tile_RC, tile, kept=False), tile)
+                    rule.add(space, list(zip(group, held, strict=True)))
             if at_once:
                 rule.finish(space)
                 ctx.grads = space.close_gradients()
-        ctx.layout, ctx.rule, ctx.kept = layout, rule, kept
-        ctx.space = None if rule.separable else space
+        ctx.layout, ctx.rule, ctx.scale, ctx.kept = layout, rule, scale, kept
+        if not rule.separable:
+            # the sorted copies are made again: two losses of one batch would hold them twice
+            ctx.save_for_backward(x, y)
         return rule.results()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        layout, rule, space = ctx.layout, ctx.rule, ctx.space
+        layout, rule = ctx.layout, ctx.rule
         if rule.separable:
-            dx, dy = (None if g is None else g * grads[0] for g in ctx.grads)
-        else:
-            with full_precision(space.x):
-                rule.prepare(grads)
-                space.open_gradients()
-                kept = iter(ctx.kept)
-                for tile in itertools.chain.from_iterable(rule.groups(layout)):
-                    known = next(kept, None)
-                    tile_RC = space.measure(tile, 0) if known is None else known
-                    space.add(rule.slope(tile_RC, tile, kept=known is not None), tile)
-                dx, dy = space.close_gradients()
+            dx, dy = ctx.grads
+            return _back(dx, layout.row_order, grads[0]), _back(dy, layout.col_order, grads[0]), None, None, None
+        x, y = ctx.saved_tensors
+        with full_precision(x):
+            space = _space(x, y, layout, rule, ctx.scale)
+            rule.prepare(grads)
+            space.open_gradients()
+            kept = iter(ctx.kept)
+            for tile in itertools.chain.from_iterable(rule.groups(layout)):
+                known = next(kept, None)
+                tile_RC = space.measure(tile, 0) if known is None else known
+                space.add(rule.slope(tile_RC, tile, kept=known is not None), tile)
+            dx, dy = space.close_gradients()
         return _back(dx, layout.row_order), _back(dy, layout.col_order), None, None, None
 
 
-def _back(grad: Tensor | None, order: Tensor | None) -> Tensor | None:
-    if grad is None or order is None:
+def _space(x: Tensor, y: Tensor | None, layout: Layout, rule: Rule, scale: float) -> Space:
+    rows = x.detach() if layout.row_order is None else x.detach()[layout.row_order]
+    cols = rows if y is None else (y.detach() if layout.col_order is None else y.detach()[layout.col_order])
+    return Space(rows, cols, rule.metric, scale, y is None)
+
+
+def _back(grad: Tensor | None, order: Tensor | None, factor: Tensor | None = None) -> Tensor | None:
+    """From the layout's order back to the one given, times a factor."""
+    if grad is None or (order is None and factor is None):
         return grad
+    if order is None:
+        return grad * factor
     out = torch.empty_like(grad)
-    out[order] = grad
+    for part in row_parts(grad):
+        out[order[part]] = grad[part] if factor is None else grad[part] * factor
     return out
 
 

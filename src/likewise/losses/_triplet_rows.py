@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,12 @@ from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch
 from likewise.losses._layout import Layout, Tile
+from likewise.losses._space import without_zero
 from likewise.losses._tiled import Rule, run_tiles
 
+ENTRIES = 1 << 18  # of a strip: a distance is sorted as eight bytes, and met in several passes
 LARGEST = (1 << 31) - 1
+END = (LARGEST << 32) | LARGEST  # beyond every distance
 Names = npt.NDArray[np.int32]
 
 
@@ -49,7 +53,7 @@ class TripletRows(Rule):
 
     def groups(self, layout: Layout) -> Iterator[list[Tile]]:
         """Strips."""
-        return ([strip] for strip in layout.strips())
+        return ([strip] for strip in layout.strips(ENTRIES))
 
     def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
         """Adds the strip's sum; notes the slope of each distance."""
@@ -89,19 +93,17 @@ class TripletRows(Rule):
 
     def _semihard_by_names(self, tile_RC: Tensor, names_BM: Names) -> Tensor:
         width, steps = tile_RC.shape[1], names_BM.shape[1]
-        # the place of the next negative at or after each place; steps where there is none
-        place = np.where(names_BM < 0, np.int32(steps), np.arange(steps, dtype=np.int32))
-        after = np.minimum.accumulate(place[:, ::-1], axis=1)[:, ::-1]
         flat = np.flatnonzero(names_BM < 0)
-        row, pick = flat // steps, after.ravel()[flat]
-        if (none := np.flatnonzero(pick == steps)).size:
-            # beyond all negatives: the farthest of them; -1 in a row that has none
-            some, which = np.unique(row[none], return_inverse=True)
-            pick[none] = np.where(place[some] < steps, place[some], -1).max(axis=1)[which]
-            if (pick < 0).any():
-                flat, row, pick = flat[pick >= 0], row[pick >= 0], pick[pick >= 0]
-        near = torch.from_numpy(row * width + (names_BM.ravel()[flat] & LARGEST))
-        far = torch.from_numpy(row * width + names_BM[row, pick])
+        # positives side by side have the same negative behind them; the end of a row parts it from the next
+        ends = np.flatnonzero(np.diff(flat, append=-1) != 1)
+        starts = np.concatenate([ends[:1] * 0, ends[:-1] + 1])
+        after = flat[ends] + 1
+        last = after % steps == steps - 1
+        # beyond all negatives: the farthest of them, which is before the run
+        after[last] = flat[starts[last]] - 1
+        first = flat // steps * width
+        near = torch.from_numpy(first + (names_BM.ravel()[flat] & LARGEST))
+        far = torch.from_numpy(first + np.repeat(names_BM.ravel()[after], ends + 1 - starts))
         distance = tile_RC.view(-1)
         gap = distance[near].sub_(distance[far]).add_(self.margin).clamp_min_(0)
         self.total += gap.sum()
@@ -111,7 +113,7 @@ class TripletRows(Rule):
         return slope.scatter_add_(0, far, met.neg_()).view_as(tile_RC)
 
     def _all_by_names(self, tile_RC: Tensor, names_BM: Names) -> Tensor:
-        names = torch.from_numpy(names_BM)
+        names = torch.from_numpy(names_BM[:, :-1])
         positive_BM = names >> 31 & 1
         before_BM = positive_BM.cumsum(dim=1)
         step_M = torch.arange(1, names.shape[1] + 1)
@@ -132,11 +134,11 @@ class TripletRows(Rule):
         """Slope of the sum by each distance; by its square for ``euclidean``, where rows that lie together have none."""
         if self.metric != "euclidean":
             return self._slope
-        return self._slope.mul_(0.5).div_(tile_RC).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        return self._slope.mul_(0.5).div_(without_zero(tile_RC))
 
 
 def _sorted_names(tile_RC: Tensor, place_BP: Tensor, usable_BP: Tensor, own_B1: Tensor, margin: float) -> Names:
-    """The columns of each row in the order of their distances, itself left out, positives with the sign bit set.
+    """The columns of each row in the order of their distances, itself left out, positives with the sign bit set; an end.
 
     A positive counts ``margin`` farther, and stands behind a negative at the same distance. Distance and column are the
     upper and the lower half of one integer: numpy sorts those ten times faster on a CPU than torch sorts floats with
@@ -151,10 +153,20 @@ def _sorted_names(tile_RC: Tensor, place_BP: Tensor, usable_BP: Tensor, own_B1: 
     near_BP = _ordered_bits(tile_RC.gather(1, place_BP).add_(margin)).long() << 32 | place_BP | 1 << 31
     # the last column takes what is not a positive, and sorts behind all others together with the row itself
     keys.scatter_(1, torch.where(usable_BP, place_BP, width), near_BP)
-    keys.scatter_(1, own_B1, torch.iinfo(torch.int64).max)
-    keys[:, -1] = torch.iinfo(torch.int64).max
-    keys.numpy().sort(axis=1)
-    return np.ascontiguousarray(halves[:, :-2, low].numpy())
+    keys.scatter_(1, own_B1, END)
+    keys[:, -1] = END
+    _sort_rows(keys.numpy())
+    return np.ascontiguousarray(halves[:, :-1, low].numpy())
+
+
+def _sort_rows(keys: npt.NDArray[np.int64]) -> None:
+    """In place, by as many threads as torch has: numpy sorts on one and lets go of the interpreter meanwhile."""
+    threads = min(torch.get_num_threads(), keys.size >> 16)
+    if threads < 2:
+        keys.sort(axis=1)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda part: part.sort(axis=1), np.array_split(keys, threads)))
 
 
 def _ordered_bits(x: Tensor) -> Tensor:
@@ -174,8 +186,7 @@ def triplet_rows_sum(batch: LabelledBatch, *, distance: str, margin: float, semi
         own = place[batch.own_columns()]
         own = own if layout.row_order is None else own[layout.row_order]
     if distance != "cosine":
-        center = batch.all_columns.detach().mean(dim=0)
-        rows, columns = rows - center, None if columns is None else columns - center
+        rows, columns = batch.centered
     metric, scale = ("dot", -1.0) if distance == "cosine" else (distance, 1.0)
     rule = TripletRows(layout, own, rows, metric=metric, margin=margin, semihard=semihard)
     total: Tensor = run_tiles(rows, columns, layout, rule, scale)[0]

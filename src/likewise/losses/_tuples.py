@@ -94,27 +94,30 @@ def _check_index(found: Triplets | Pairs, number: int, length: int, batch: Label
 
 class _Measure(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, i: Tensor, j: Tensor, squared: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, y: Tensor | None, i: Tensor, j: Tensor, squared: bool) -> Tensor:
         ctx.save_for_backward(x, y, i, j)
         ctx.squared = squared
+        other = (x if y is None else y).detach()
         out = x.new_empty(len(i))
         for part in _parts(len(i), x.shape[1]):
-            a, b = x.detach()[i[part]], y.detach()[j[part]]
-            out[part] = (a - b).pow(2).sum(dim=1) if squared else torch.linalg.vecdot(a, b)
+            a, b = x.detach()[i[part]], other[j[part]]
+            # linalg.vecdot would make a matrix product of each pair of it, thirty times slower on the CPU
+            torch.sum((a - b).square_() if squared else a.mul_(b), dim=1, out=out[part])
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, y, i, j = ctx.saved_tensors
-        dx, dy = torch.zeros_like(x), torch.zeros_like(y)
+        dx = torch.zeros_like(x)
+        other, dy = (x, dx) if y is None else (y, torch.zeros_like(y))
         for part in _parts(len(i), x.shape[1]):
-            a, b, g = x[i[part]], y[j[part]], grads[0][part, None]
+            a, b, g = x[i[part]], other[j[part]], grads[0][part, None]
             if ctx.squared:
                 a, b = 2 * (b - a), 2 * (a - b)
             dx.index_add_(0, i[part], g * b)
             dy.index_add_(0, j[part], g * a)
-        return dx, dy, None, None, None
+        return dx, None if y is None else dy, None, None, None
 
 
 def _parts(count: int, width: int) -> list[slice]:
@@ -122,15 +125,15 @@ def _parts(count: int, width: int) -> list[slice]:
     return [slice(k, min(k + step, count)) for k in range(0, count, step)]
 
 
-def measure(x: Tensor, y: Tensor, i: Tensor, j: Tensor, *, squared: bool) -> Tensor:
-    """(P,) dot product or squared distance of rows i of x and j of y; nothing of size P × D is kept."""
+def measure(x: Tensor, y: Tensor | None, i: Tensor, j: Tensor, *, squared: bool) -> Tensor:
+    """(P,) dot product or squared distance of rows i of x and j of y (None: of x); nothing of size P × D is kept."""
     values: Tensor = _Measure.apply(x, y, i, j, squared)  # type: ignore[no-untyped-call]
     return values
 
 
 def measure_pairs(batch: LabelledBatch, rows: Tensor, columns: Tensor, metric: str) -> Tensor:
     """(P,) ``dot``, ``squared`` or ``euclidean`` of given pairs of a row and a column."""
-    values = measure(batch.rows, batch.all_columns, rows, columns, squared=metric != "dot")
+    values = measure(batch.rows, batch.columns, rows, columns, squared=metric != "dot")
     return euclidean(values) if metric == "euclidean" else values
 
 

@@ -6,12 +6,15 @@ temperature may be a learned tensor; it then takes part through the embeddings, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from likewise.errors import LossInputError
-from likewise.losses._batch import class_sums, unit
+from likewise.losses._batch import unit
 from likewise.losses._checks import check_embeddings, check_labels, check_positive, check_same_shape, may_look
+from likewise.losses._classes import Classes, class_dots
 from likewise.losses._gather import Group, combine, gather, total_rows
 from likewise.losses._layout import Layout
 from likewise.losses._module import LossModule
@@ -75,34 +78,32 @@ def clip_loss(
     a, b = _unit_pair(image, text, group)
     ids = None if positives is None else check_labels(positives, len(a), name="positives")
     bound = _bound(temperature)
-    rows = a / temperature
+    # a learned temperature takes part through the embeddings; a number is the engine's scale and costs nothing
+    rows, scale = (a / temperature, 1.0) if isinstance(temperature, Tensor) else (a, 1 / temperature)
+    how: dict[str, Any] = {"scale": scale, "bound": bound, "tile_size": tile_size}
     total = total_rows(len(a), group, a.device)
     if group is None:
-        labels = torch.arange(len(a), device=a.device) if ids is None else ids
-        both = (
-            _both(rows, b, labels, bound, tile_size)
-            if ids is None
-            else _by_id(rows, b, labels, labels, bound, tile_size, both=True)
-        )
+        both = _both(rows, b, **how) if ids is None else _by_id(rows, b, ids, ids, **how, both=True)
         return 0.5 * both / total
     all_a, start = gather(rows, group)
     all_b, _ = gather(b, group)
     if ids is None:
         own = torch.arange(start, start + len(a), device=a.device)
-        to_text = row_softmax_sum(rows, all_b, own, bound=bound, tile_size=tile_size)
-        to_image = row_softmax_sum(b, all_a, own, bound=bound, tile_size=tile_size)
+        to_text = row_softmax_sum(rows, all_b, own, **how)
+        to_image = row_softmax_sum(b, all_a, own, **how)
     else:
         every = gather(ids, group)[0]
-        to_text = _by_id(rows, all_b, ids, every, bound, tile_size)
-        to_image = _by_id(b, all_a, ids, every, bound, tile_size)
+        to_text = _by_id(rows, all_b, ids, every, **how)
+        to_image = _by_id(b, all_a, ids, every, **how)
     return 0.5 * combine(to_text + to_image, group) / total
 
 
-def _both(rows: Tensor, columns: Tensor, labels: Tensor, bound: float | None, tile_size: int | None) -> Tensor:
+def _both(rows: Tensor, columns: Tensor, *, scale: float, bound: float | None, tile_size: int | None) -> Tensor:
     """Row i and column i: the sum of -log of both softmaxes at them, each tile read as rows and as columns."""
-    layout = Layout(labels, labels, tile_size=tile_size)
-    push_rows, push_cols = pair_logsumexp(rows, columns, layout, over="negative", bound=bound, both=True)
-    partner = row_dots(rows, columns)
+    labels = torch.arange(len(rows), device=rows.device)
+    layout = Layout(labels, labels, tile_size=tile_size, ascending=True)
+    push_rows, push_cols = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=bound, both=True)
+    partner = row_dots(rows, columns) * scale
     return softplus(push_rows - partner).sum() + softplus(push_cols - partner).sum()
 
 
@@ -111,27 +112,28 @@ def _by_id(
     columns: Tensor,
     row_ids: Tensor,
     col_ids: Tensor,
+    *,
+    scale: float,
     bound: float | None,
     tile_size: int | None,
-    *,
     both: bool = False,
 ) -> Tensor:
     """Rows against columns, and with ``both`` columns against rows: sums over rows of the mean over positives."""
     layout = Layout(row_ids, col_ids, tile_size=tile_size)
-    push, push_cols = pair_logsumexp(rows, columns, layout, over="negative", bound=bound, both=both)
-    pull, pull_cols = pair_logsumexp(rows, columns, layout, over="positive", bound=bound, both=both)
-    total = _several(rows, columns, row_ids, col_ids, pull, push)
-    return total + _several(columns, rows, col_ids, row_ids, pull_cols, push_cols) if both else total
+    push, push_cols = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=bound, both=both)
+    pull, pull_cols = pair_logsumexp(rows, columns, layout, over="positive", scale=scale, bound=bound, both=both)
+    total = _several(rows, columns, row_ids, col_ids, pull, push, scale)
+    return total + _several(columns, rows, col_ids, row_ids, pull_cols, push_cols, scale) if both else total
 
 
 def _several(
-    rows: Tensor, columns: Tensor, row_labels: Tensor, col_labels: Tensor, pull: Tensor, push: Tensor
+    rows: Tensor, columns: Tensor, row_labels: Tensor, col_labels: Tensor, pull: Tensor, push: Tensor, scale: float
 ) -> Tensor:
     """Sum over rows of the mean over positives of -log softmax: (P - mean s) + softplus(Q - P)."""
     layout = Layout(row_labels, col_labels)
     ordered = layout.col_labels
     count = torch.searchsorted(ordered, row_labels, right=True) - torch.searchsorted(ordered, row_labels)
-    mean = row_dots(rows, class_sums(columns, layout, row_labels)) / count
+    mean = class_dots(rows, columns, Classes(layout, row_labels)) * scale / count
     pull = torch.where(count == 1, mean, pull)
     total: Tensor = ((pull - mean) + softplus(push - pull)).sum()
     return total

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LossInputError
-from likewise.losses._batch import LabelledBatch, Memory, class_means
+from likewise.losses._batch import LabelledBatch, Memory
 from likewise.losses._checks import (
     check_choice,
     check_embeddings,
@@ -21,6 +21,7 @@ from likewise.losses._checks import (
     check_same_shape,
     may_look,
 )
+from likewise.losses._classes import Classes, squared_to_means
 from likewise.losses._gather import Group, combine, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
@@ -87,20 +88,19 @@ def contrastive_loss(
     x, count = batch.rows, len(batch.all_columns)
     # distances do not notice a shift, and around the mean fewer digits are lost
     center = batch.all_columns.detach().mean(dim=0) if count else 0
-    means, number = class_means(batch)
-    total = (number * (x - means).pow(2).sum(dim=1)).sum()
+    classes = Classes(batch.layout, batch.labels)
+    total = ((batch.counts()[0] + 1) * squared_to_means(x, batch.all_columns, classes)).sum()
     columns = None if batch.columns is None else batch.columns - center
-    push = 0.5 * _push(x - center, columns, batch, form, margin)
+    x = x - center
+    push = 0.5 * _push(x, columns, batch, form, margin)
     pairs = 0.5 * count * (count - 1)
     if memory is not None:
         kept = LabelledBatch(
             embeddings, labels, normalize=False, memory=memory, tile_size=tile_size, min_rows=0, only_memory=True
         )
         other = kept.all_columns - center
-        total = total + pair_sum(
-            x - center, other, kept.layout, over="positive", metric="squared", value=_same, slope=_one
-        )
-        push = push + _push(x - center, other, kept, form, margin)
+        total = total + pair_sum(x, other, kept.layout, over="positive", metric="squared", value=_same, slope=_one)
+        push = push + _push(x, other, kept, form, margin)
         pairs += count * len(other)
     total = combine(total if form == "squared" else 0.5 * total, group) + combine(push, group)
     return total / max(pairs, 1) if reduction == "mean" else total

@@ -16,7 +16,6 @@ from likewise.losses._extremes import farthest_positives, nearest_negatives
 from likewise.losses._gather import Group, combine
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
-from likewise.losses._space import row_dots
 from likewise.losses._triplet_rows import triplet_rows_sum
 from likewise.losses._tuples import Triplets, Tuples, check_triplets, measure_pairs
 
@@ -98,15 +97,11 @@ def _given(batch: LabelledBatch, margin: float, distance: str, tuples: Triplets)
 
 
 def _hard(batch: LabelledBatch, margin: float, distance: str, use: Tensor) -> Tensor:
-    columns = batch.all_columns
-    far = columns[farthest_positives(batch)]
-    near = columns[nearest_negatives(batch)]
-    if distance == "euclidean":
-        gap = torch.linalg.vector_norm(batch.rows - far, dim=1) - torch.linalg.vector_norm(batch.rows - near, dim=1)
-    elif distance == "squared":
-        gap = (batch.rows - far).pow(2).sum(dim=1) - (batch.rows - near).pow(2).sum(dim=1)
-    else:
-        gap = row_dots(batch.rows, near) - row_dots(batch.rows, far)
+    every = torch.arange(len(batch.rows), device=batch.rows.device)
+    metric = "dot" if distance == "cosine" else distance
+    far = measure_pairs(batch, every, farthest_positives(batch), metric)
+    near = measure_pairs(batch, every, nearest_negatives(batch), metric)
+    gap = near - far if metric == "dot" else far - near
     return batch.mean(torch.relu(gap + margin), use)
 
 
