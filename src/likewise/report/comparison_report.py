@@ -95,8 +95,9 @@ def _title(labels: list[str]) -> str:
 def _facts(view: ComparisonView) -> list[tuple[str, str]]:
     content, data = view.content, view.content.get("data") or {}
     facts = [("data", data.get("source")), ("budget", content.get("budget"))]
+    seeds = content.get("seeds") or []
     facts += [
-        ("seeds", ", ".join(str(seed) for seed in content.get("seeds") or [])),
+        ("seed" if len(seeds) == 1 else "seeds", ", ".join(str(seed) for seed in seeds)),
         ("runs", str(len(view.rows("cells")))),
     ]
     if content.get("trials"):
