@@ -18,6 +18,7 @@ __all__ = [
     "RecipeError",
     "RunError",
     "SearchIndexError",
+    "ServeError",
     "TrainingError",
 ]
 
@@ -64,6 +65,19 @@ class RunError(LikewiseError):
 
 class SearchIndexError(LikewiseError):
     """An index is missing, damaged, of another model, or was asked what it cannot answer."""
+
+
+class ServeError(LikewiseError):
+    """The server cannot be started as asked, or refuses a request.
+
+    Args:
+        got, expected, advice: as for every error.
+        status: of the HTTP response.
+    """
+
+    def __init__(self, got: str, *, expected: str = "", advice: str = "", status: int = 400) -> None:
+        super().__init__(got, expected=expected, advice=advice)
+        self.status = status
 
 
 class TrainingError(LikewiseError):

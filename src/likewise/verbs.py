@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from likewise import comparison, report, training
 from likewise.comparison import Comparison
 from likewise.data import Splits
 from likewise.data.source import OnBadImage
-from likewise.errors import DatasetError, RunError, SearchIndexError
+from likewise.errors import DatasetError, RunError, SearchIndexError, ServeError
 from likewise.export import export_hugging_face
 from likewise.index import Added, Distance, EmbeddedFile, Index, embed_to_file, feed_of_source, place
 from likewise.launch import launched_rank
@@ -20,7 +20,7 @@ from likewise.models import load_model
 from likewise.recipe import Budget, Recipe
 from likewise.training import Run
 
-__all__ = ["compare", "embed", "export", "index", "report_on", "train"]
+__all__ = ["compare", "embed", "export", "index", "report_on", "serve", "train"]
 
 logger = logging.getLogger("likewise")
 
@@ -201,3 +201,43 @@ def export(run: str | os.PathLike[str], out: str | os.PathLike[str], *, format: 
     if format != "hf":
         raise RunError(f"--format {format} is not known.", expected="Expected hf.")
     return export_hugging_face(Run.load(run), out)
+
+
+def serve(
+    path: str | os.PathLike[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    device: str = "auto",
+    started: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve an index over HTTP until SIGINT or SIGTERM.
+
+    Args:
+        path: of an index; or of a run, whose images are then indexed into its folder ``index/``, once.
+        host: address to listen at; one that is not of this machine alone needs a token.
+        port: 0 takes any that is free.
+        token: that every request must carry.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        started: called with the address of the server when it can be asked.
+
+    Raises:
+        ServeError: there is no index and no run, the address cannot be had, a token is missing, or the extra ``serve`` is
+            not installed.
+    """
+    try:
+        from likewise.serve import create_app, listen, open_served, run_server
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("likewise"):
+            raise
+        raise ServeError(
+            f"The server needs {error.name}, which is not installed.",
+            expected="Expected the extra serve.",
+            advice='Install it: pip install "likewise[serve]".',
+        ) from error
+    # The address first: what is wrong with it is said before anything is embedded.
+    listener = listen(host, port, token)
+    with listener:
+        app = create_app(open_served(path, device=device), token=token, hosts=[host])
+        run_server(app, listener, started)

@@ -14,14 +14,22 @@ import contextlib
 import io
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["MAX_PIXELS", "Header", "UnreadableImageError", "decode", "quiet_pillow", "read_header"]
+__all__ = [
+    "MAX_PIXELS",
+    "DecompressionBombError",
+    "Header",
+    "UnreadableImageError",
+    "decode",
+    "quiet_pillow",
+    "read_header",
+]
 
 MAX_PIXELS = 100_000_000  # above this a small file is more likely an attack than a photograph
 _GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"}
@@ -30,6 +38,10 @@ _ORIENTATION = 0x0112
 
 class UnreadableImageError(Exception):
     """Why an item cannot be used, as the end of a sentence: "not a readable image (truncated after 4,096 bytes)"."""
+
+
+class DecompressionBombError(UnreadableImageError):
+    """It has so many pixels that it is not decoded."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +62,33 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes, formats: Sequence[str] | None = None) -> Header:
     """Size and kind of an encoded image, without decoding its pixels.
+
+    Args:
+        data: the whole file, or its beginning.
+        formats: Pillow's names of those that may be opened; by default all.
 
     Raises:
         UnreadableImageError: empty, of no known format, zero-sized, or over 100 megapixels.
     """
-    with _opened(data) as image:
+    with _opened(data, formats) as image:
         width, height = image.size
         if "exif" in image.info and image.getexif().get(_ORIENTATION, 1) >= 5:  # 5 to 8 turn by 90 degrees
             width, height = height, width
         return Header(width, height, image.mode in _GREY_MODES)
 
 
-def decode(data: bytes, channels: int, height: int, width: int) -> NDArray[np.uint8]:
+def decode(
+    data: bytes, channels: int, height: int, width: int, formats: Sequence[str] | None = None
+) -> NDArray[np.uint8]:
     """The pixels of an encoded image.
 
     Args:
         data: the whole file.
         channels: 1 (grey) or 3 (RGB).
         height, width: of the result; the image is scaled to cover it and cut around the centre.
+        formats: as for ``read_header``.
 
     Returns:
         (channels, height, width) uint8.
@@ -77,7 +96,7 @@ def decode(data: bytes, channels: int, height: int, width: int) -> NDArray[np.ui
     Raises:
         UnreadableImageError: as ``read_header``; or the pixels are truncated or damaged.
     """
-    with _opened(data) as opened:
+    with _opened(data, formats) as opened:
         try:
             opened.draft(None, (2 * width, 2 * height))
             image = ImageOps.exif_transpose(opened)
@@ -93,13 +112,13 @@ def decode(data: bytes, channels: int, height: int, width: int) -> NDArray[np.ui
 
 
 @contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
+def _opened(data: bytes, formats: Sequence[str] | None) -> Iterator[Image.Image]:
     if not data:
         raise UnreadableImageError("not a readable image (empty, 0 bytes)")
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"a decompression bomb ({error})") from error
+        raise DecompressionBombError(f"a decompression bomb ({error})") from error
     except Exception as error:  # as above: any kind, always named
         raise UnreadableImageError(_reason(data, error)) from error
     with image:
@@ -108,7 +127,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             raise UnreadableImageError(f"zero-sized ({width} × {height} pixels)")
         if width * height > MAX_PIXELS:
             size = f"{width:,} × {height:,} = {width * height / 1e6:,.0f} megapixels"
-            raise UnreadableImageError(f"a decompression bomb ({size}; the limit is {MAX_PIXELS // 10**6})")
+            raise DecompressionBombError(f"a decompression bomb ({size}; the limit is {MAX_PIXELS // 10**6})")
         yield image
 
 

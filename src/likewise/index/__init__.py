@@ -3,6 +3,7 @@
 from likewise.index.embed_file import EmbeddedFile, embed_to_file
 from likewise.index.index import Index
 from likewise.index.manifest import Approximate, Distance, Manifest
+from likewise.index.queries import Query
 from likewise.index.rows import Hit
 from likewise.index.stream import Feed, feed_of_dataset, feed_of_source, place
 from likewise.index.writing import Added
@@ -16,6 +17,7 @@ __all__ = [
     "Hit",
     "Index",
     "Manifest",
+    "Query",
     "embed_to_file",
     "feed_of_dataset",
     "feed_of_source",

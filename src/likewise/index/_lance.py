@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,6 +114,14 @@ class LanceItems:
         at = {row_id: place for place, row_id in enumerate(taken["_rowid"].to_pylist())}
         records: list[dict[str, Any]] = taken.select(columns).to_pylist()
         return [records[at[row_id]] for row_id in row_ids.tolist()]
+
+    def by_id(self, ids: Sequence[str], columns: Sequence[str]) -> list[dict[str, Any] | None]:
+        """Rows by their ids, in the order given; None for an id that is not there."""
+        asked = f"id IN ({', '.join(map(quoted, ids))})"
+        names = ["id", *(name for name in columns if name != "id")]
+        found = self._asked(self._table.search().select(names).where(asked).to_arrow, asked)
+        at = dict(zip(found["id"].to_pylist(), found.to_pylist(), strict=True))
+        return [at.get(identity) for identity in ids]
 
     def build_vector_index(self, partitions: int) -> None:
         """An inverted file of whole vectors (IVF_FLAT) over ``embedding``, in place of an earlier one."""

@@ -24,6 +24,7 @@ from likewise.errors import SearchIndexError
 from likewise.index._lance import LanceItems
 from likewise.index.approximate import APPROXIMATE_FROM, build_approximate
 from likewise.index.manifest import Approximate, Distance, Manifest
+from likewise.index.queries import Query, answer
 from likewise.index.rows import Hit, item_schema
 from likewise.index.searching import ImageLike, Searcher, embed_image
 from likewise.index.stream import Feed, feed_of_dataset, feed_of_source
@@ -240,11 +241,34 @@ class Index:
             raise SearchIndexError(
                 "A search was given no query, or several.", expected="Expected one of image, text and embedding."
             )
-        if text is not None:
-            return self._searcher.by_text(self.model, text, k, filter, exact)
-        query = embed_image(self.model, image) if image is not None else np.asarray(embedding)[None]
-        row_ids, distances = self._searcher.nearest(query, k, filter, exact)
-        return self._searcher.hits(row_ids[0], distances=distances[0], scores=None)
+        if image is not None:
+            embedding = embed_image(self.model, image)[0]
+        elif text is not None and self.model.text is not None:
+            embedding = self.model.embed_text([text])[0]
+        query = Query(None if embedding is None else np.asarray(embedding), text, k, filter)
+        return answer(self._searcher, [query], exact=exact)[0]
+
+    def search_many(
+        self, queries: Sequence[Query], *, exact: bool | None = None, pictures: bool = True
+    ) -> list[list[Hit]]:
+        """Many searches at once: one pass over the embeddings for all that have one filter.
+
+        Args:
+            queries: see ``Query``.
+            exact: as for ``search``.
+            pictures: read the thumbnails of the hits.
+        """
+        return answer(self._searcher, queries, exact=exact, pictures=pictures)
+
+    def lookup(self, ids: Sequence[str], columns: Sequence[str]) -> list[dict[str, Any] | None]:
+        """What is known about images by their ids, in that order; None for one that is not there.
+
+        Args:
+            ids: any.
+            columns: of the table: those of a hit, ``embedding``, and the further ones.
+        """
+        self._items.refresh()
+        return self._items.by_id(ids, columns)
 
     def neighbors(
         self, embeddings: ArrayLike, k: int = 10, *, filter: str | None = None, exact: bool | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -20,9 +19,8 @@ from likewise.index.rows import Hit
 from likewise.index.vectors import MOST_BYTES, RowIds, Vectors
 from likewise.models import EmbeddingModel
 
-__all__ = ["ImageLike", "Searcher", "embed_image", "fused"]
+__all__ = ["ImageLike", "Searcher", "embed_image"]
 
-FUSED = 50  # hits of each ranking that are fused
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | Tensor | NDArray[np.uint8]
 
 
@@ -49,18 +47,6 @@ def embed_image(model: EmbeddingModel, image: ImageLike) -> NDArray[np.float32]:
     except UnreadableImageError as error:
         raise DatasetError(f"{name} is {error}.", expected="Expected an image file.") from error
     return model.embed(torch.from_numpy(pixels_of_file.copy())[None])
-
-
-def fused(alike: list[Hit], worded: list[Hit], k: int) -> list[Hit]:
-    """Two rankings as one: each hit's score is the sum of 1 / (60 + rank) over those that have it (Cormack et al. 2009)."""
-    scores: dict[str, float] = {}
-    hits: dict[str, Hit] = {}
-    for ranking in (worded, alike):  # the latter knows the distance
-        for rank, hit in enumerate(ranking, start=1):
-            scores[hit.id] = scores.get(hit.id, 0.0) + 1 / (60 + rank)
-            hits[hit.id] = hit
-    best = sorted(hits, key=lambda identity: (-scores[identity], identity))[:k]
-    return [dataclasses.replace(hits[identity], score=scores[identity]) for identity in best]
 
 
 class Searcher:
@@ -100,44 +86,36 @@ class Searcher:
             found.append((row_ids, distances))
         return [row_ids for row_ids, _ in found], [distances for _, distances in found]
 
-    def hits(
-        self, row_ids: RowIds, *, distances: NDArray[np.float32] | None, scores: NDArray[np.float32] | None
-    ) -> list[Hit]:
-        """What is known about the rows found."""
-        names = [name for name in self._items.schema.names if name != "embedding"]
+    def hits(self, row_ids: RowIds, *, pictures: bool = True) -> dict[int, Hit]:
+        """What is known about rows, by row id, without distance and score; each row is read once."""
+        left_out = ("embedding",) if pictures else ("embedding", "thumbnail")
+        names = [name for name in self._items.schema.names if name not in left_out]
         own = ("id", "label", "class_name", "caption", "split", "source", "item", "thumbnail")
-        return [
-            Hit(
-                **{name: row[name] for name in own},
-                distance=None if distances is None else float(distances[rank]),
-                score=None if scores is None else float(scores[rank]),
+        distinct = np.unique(row_ids)
+        return {
+            row_id: Hit(
+                **{name: row.get(name) for name in own},
+                distance=None,
+                score=None,
                 columns={name: row[name] for name in self._manifest.columns},
             )
-            for rank, row in enumerate(self._items.rows(row_ids, names))
-        ]
+            for row_id, row in zip(distinct.tolist(), self._items.rows(distinct, names), strict=True)
+        }
 
-    def by_text(self, model: EmbeddingModel, text: str, k: int, where: str | None, exact: bool | None) -> list[Hit]:
-        """Rows for words: by the model's text tower where it has one, in captions where there are any, both fused."""
-        if model.text is None:
-            return self.in_captions(text, k, where)
+    def has_captions(self) -> bool:
+        """Whether words can be looked for in captions, at the newest version."""
         self._items.refresh()
-        captions = "caption" in self._items.indexed()
-        deep = max(k, FUSED) if captions else k
-        row_ids, distances = self.nearest(model.embed_text([text]), deep, where, exact)
-        alike = self.hits(row_ids[0], distances=distances[0], scores=None)
-        return fused(alike, self.in_captions(text, deep, where), k) if captions else alike
+        return "caption" in self._items.indexed()
 
-    def in_captions(self, text: str, k: int, where: str | None) -> list[Hit]:
-        """Rows whose captions have the words of a text, best first (BM25)."""
-        self._items.refresh()
-        if "caption" not in self._items.indexed():
+    def in_captions(self, text: str, k: int, where: str | None) -> tuple[RowIds, NDArray[np.float32]]:
+        """Row ids and scores of the rows whose captions have the words of a text, best first (BM25)."""
+        if not self.has_captions():
             raise SearchIndexError(
                 "The images of this index have no captions.",
                 expected="A search for words reads captions where the model has no text tower.",
                 advice="Search by image, index a source with captions, or use a model that was trained with texts.",
             )
-        row_ids, scores = self._items.matching(text, k, where)
-        return self.hits(row_ids, distances=None, scores=scores)
+        return self._items.matching(text, k, where)
 
     def names(self, row_ids: list[RowIds]) -> list[list[str]]:
         """Ids of the rows found by each query, in the order given; each row is read once."""

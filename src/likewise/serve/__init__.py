@@ -1,0 +1,8 @@
+"""An index over HTTP: search, neighbours, embeddings, zero-shot classes, for programs and for people on one machine."""
+
+from likewise.serve.app import create_app
+from likewise.serve.limits import Limits
+from likewise.serve.opening import index_of_run, open_served
+from likewise.serve.server import address_of, listen, run_server
+
+__all__ = ["Limits", "address_of", "create_app", "index_of_run", "listen", "open_served", "run_server"]
