@@ -145,7 +145,7 @@ def test_an_error_of_ours_tells_nothing_and_is_logged(index: lw.Index, monkeypat
         raise ZeroDivisionError("secret")
 
     app = create_app(index)
-    monkeypatch.setattr(index, "search_many", broken)
+    monkeypatch.setattr(lw.Index, "search_many", broken)
     answer = calling(app)("POST", "/search", data={"text": "seven"})
     refused(answer, 500, "The server made a mistake")
     assert "secret" not in answer.text

@@ -282,6 +282,7 @@ class Index:
         Returns:
             For each query its ids, nearest first, and their distances.
         """
+        self._searcher.refresh()
         row_ids, distances = self._searcher.nearest(embeddings, k, filter, exact)
         return self._searcher.names(row_ids), distances
 

@@ -65,7 +65,7 @@ def fused(alike: Sequence[int], worded: Sequence[int]) -> dict[int, float]:
 def answer(
     searcher: Searcher, queries: Sequence[Query], *, exact: bool | None = None, pictures: bool = True
 ) -> list[list[Hit]]:
-    """Hits of each query, best first.
+    """Hits of each query at the newest version of the table, best first.
 
     Args:
         searcher: of the index.
@@ -73,6 +73,7 @@ def answer(
         exact: look at every embedding even where there is an approximate index.
         pictures: read the thumbnails.
     """
+    searcher.refresh()
     captions = any(query.text is not None for query in queries) and searcher.has_captions()
     alike = _alike(searcher, queries, captions, exact)
     words = [

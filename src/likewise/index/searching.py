@@ -61,18 +61,22 @@ class Searcher:
         self._items = items
         self._manifest = manifest
         self._vectors: Vectors | None = None
+        self._version = 0
+
+    def refresh(self) -> None:
+        """Go to the newest version. Row ids mean something in one version only, so a search stays in that of its beginning."""
+        self._version = self._items.refresh()
 
     def nearest(
         self, queries: ArrayLike, k: int, where: str | None, exact: bool | None
     ) -> tuple[list[RowIds], list[NDArray[np.float32]]]:
-        """Row ids and distances of the k nearest rows of each query (Q, D), at the newest version."""
+        """Row ids and distances of the k nearest rows of each query (Q, D)."""
         asked = self._checked(queries, k)
-        version = self._items.refresh()
         approximate = self._manifest.approximate if not exact else None
         size = self._items.count() * self._manifest.embedding_dim * 4
         if approximate is None and size <= MOST_BYTES:
-            if self._vectors is None or self._vectors.version != version:
-                self._vectors = Vectors.read(self._items, version, self._manifest.embedding_dim)
+            if self._vectors is None or self._vectors.version != self._version:
+                self._vectors = Vectors.read(self._items, self._version, self._manifest.embedding_dim)
             among = None if where is None else self._items.row_ids(where)
             all_ids, all_distances = self._vectors.nearest(asked, k, self._manifest.distance, among)
             return list(all_ids), list(all_distances)
@@ -103,8 +107,7 @@ class Searcher:
         }
 
     def has_captions(self) -> bool:
-        """Whether words can be looked for in captions, at the newest version."""
-        self._items.refresh()
+        """Whether words can be looked for in captions."""
         return "caption" in self._items.indexed()
 
     def in_captions(self, text: str, k: int, where: str | None) -> tuple[RowIds, NDArray[np.float32]]:

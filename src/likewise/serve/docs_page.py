@@ -68,6 +68,7 @@ def _operation(
         for name, field in answer.get("properties", {}).items()
     ]
     return {
+        "anchor": f"{method}-{path.strip('/').partition('/')[0]}",
         "method": method.upper(),
         "path": path,
         "summary": operation.get("summary", ""),
@@ -105,10 +106,7 @@ def _type(schema: dict[str, Any], shape: dict[str, Any]) -> str:
         return " or ".join(_type(schema, one) for one in shape["anyOf"] if one.get("type") != "null")
     if shape.get("type") == "array":
         return f"list of {_type(schema, shape.get('items', {}))}"
-    if "binary" in (
-        shape.get("format"),
-        shape.get("contentMediaType", "").replace("application/octet-stream", "binary"),
-    ):
+    if shape.get("format") == "binary" or "contentMediaType" in shape:
         return "file"
     return str(shape.get("type", "any"))
 

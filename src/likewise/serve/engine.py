@@ -41,9 +41,11 @@ class Engine:
     """
 
     def __init__(self, index: Index, limits: Limits, metrics: Metrics) -> None:
-        self.index = index
         self.limits = limits
+        self.manifest = index.manifest
         self.model = index.model
+        # Handles of its own: each stays at one version of the table for the length of one search, whoever else reads.
+        self._table, self._rows = (Index.open(index.folder, self.model) for _ in range(2))
         self._computing = ThreadPoolExecutor(1, "likewise-model")
         self._reading = ThreadPoolExecutor(READERS, "likewise-reader")
 
@@ -108,7 +110,7 @@ class Engine:
         Raises:
             ServeError: (404) there is no such image.
         """
-        found = (await self.read(self.index.lookup, [identity], columns))[0]
+        found = (await self.read(self._rows.lookup, [identity], columns))[0]
         if found is None:
             raise ServeError(
                 f"There is no image {identity!r} in the index.",
@@ -118,6 +120,10 @@ class Engine:
             )
         return found
 
+    async def count(self) -> int:
+        """Images in the index."""
+        return await self.read(len, self._rows)
+
     async def read(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function that waits for a disk or decodes, in a thread of its own kind."""
         return await asyncio.get_running_loop().run_in_executor(self._reading, function, *arguments)
@@ -126,4 +132,4 @@ class Engine:
         return self.model.embed(torch.from_numpy(np.stack(pixels)))
 
     def _search(self, queries: list[Query]) -> list[list[Hit]]:
-        return self.index.search_many(queries, pictures=False)
+        return self._table.search_many(queries, pictures=False)

@@ -170,7 +170,7 @@ class _Parser:
             wanted = {"str": "a text in single quotes", "bool": "TRUE or FALSE"}.get(kind, "a number")
             self._refuse(token, f"Expected {wanted} there.")
         self._at += 1
-        return token.value
+        return token.value.removeprefix("+")
 
     @property
     def _next(self) -> _Token:

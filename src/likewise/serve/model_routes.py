@@ -62,13 +62,13 @@ def model_router(engine: Engine) -> APIRouter:
         rows = [*(await engine.embed_images(files) if files else []), *rows]
         embeddings = np.stack(rows).astype("<f4")
         if BINARY in accept:
-            headers = {"X-Embedding-Dim": str(embeddings.shape[1]), "X-Model": engine.index.manifest.model}
+            headers = {"X-Embedding-Dim": str(embeddings.shape[1]), "X-Model": engine.manifest.model}
             return Response(embeddings.tobytes(), media_type=BINARY, headers=headers)
         return JSONResponse(
             {
                 "embeddings": embeddings.tolist(),
                 "embedding_dim": embeddings.shape[1],
-                "model": engine.index.manifest.model,
+                "model": engine.manifest.model,
                 "seconds": time.perf_counter() - began,
             }
         )

@@ -50,10 +50,9 @@ def answer_problems(app: FastAPI) -> None:
         name = ".".join(str(part) for part in first["loc"][1:]) or "The body"
         return as_response(
             ServeError(
-                f"{name} cannot be used.",
-                expected=f"{first['msg']}.",
-                advice="See /docs for what each field takes.",
-                status=400,
+                f"{name} cannot be used ({first['msg']}).",
+                expected="Expected the fields that /docs lists.",
+                advice="Compare the request with the example there.",
             )
         )
 

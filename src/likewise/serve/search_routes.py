@@ -25,7 +25,7 @@ _FILTER = "A condition that hits must meet, such as: class_name = 'boot' AND spl
 def search_router(engine: Engine) -> APIRouter:
     """``/search``, ``/neighbors`` and ``/thumbnail`` of an engine."""
     router = APIRouter()
-    limits, further = engine.limits, engine.index.manifest.columns
+    limits, further = engine.limits, engine.manifest.columns
 
     def checked(k: int, filter: str | None) -> str | None:
         if not 1 <= k <= limits.k:

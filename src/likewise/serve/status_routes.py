@@ -57,10 +57,10 @@ def status_router(engine: Engine, metrics: Metrics) -> APIRouter:
     @router.get("/health", summary="What is served, and that it is well")
     async def health() -> Health:
         """Reads the table, so an index that has gone is noticed."""
-        manifest = engine.index.manifest
+        manifest = engine.manifest
         return Health(
             version=installed,
-            rows=await engine.read(len, engine.index),
+            rows=await engine.count(),
             model=manifest.model,
             input=manifest.input,
             embedding_dim=manifest.embedding_dim,
