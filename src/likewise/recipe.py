@@ -36,7 +36,8 @@ class Recipe(Options):
         encoder: the network from images to features.
         text_encoder: the network from captions to features, for objectives that learn from captions.
         embedding_dim: dimensions of the embedding.
-        head: from features to the embedding: a ``linear`` layer, or the residual ``projection`` head of the CLIP course sheet.
+        head: from features to the embedding: a ``linear`` layer, the residual ``projection`` head of the CLIP course sheet, or
+            ``none``: the features are the embedding, and ``embedding_dim`` is their number.
         normalize: whether embeddings are divided by their norm: ``never``, only in the ``output``, or ``always``.
         batch_norm: normalise each dimension of the embedding over the batch.
         hidden: units of a layer with ReLU between the encoder's features and the embedding; ``None``: none.

@@ -15,7 +15,7 @@ from likewise.models import EmbeddingModel, InputSpec, SiameseCNNOptions, SmallC
 def model_for(channels: int = 3, side: int = 16, **options: object) -> EmbeddingModel:
     torch.manual_seed(0)
     spec = InputSpec(channels=channels, height=side, width=side, mean=(0.4,) * channels, std=(0.3,) * channels)
-    return EmbeddingModel(SmallCNNOptions(widths=(4, 8, 16)), spec, embedding_dim=6, **options).eval()  # type: ignore[arg-type]
+    return EmbeddingModel(SmallCNNOptions(widths=(4, 8, 16)), spec, **{"embedding_dim": 6} | options).eval()  # type: ignore[arg-type]
 
 
 def test_input_spec_measures_mean_and_deviation_of_each_channel() -> None:
@@ -96,6 +96,20 @@ def test_a_projection_head_is_kept_and_its_dropout_ends_with_training(tmp_path: 
     assert not torch.equal(model(images), model(images))
     save_model(model, tmp_path / "model")
     np.testing.assert_array_equal(load_model(tmp_path / "model").embed(images), model.embed(images))
+
+
+def test_without_a_head_the_features_are_the_embedding(tmp_path: Path) -> None:
+    model = model_for(embedding_dim=144, head="none")
+    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
+    model.train()(images)
+    with torch.no_grad():
+        features = model.eval().features(images)
+    assert np.array_equal(model.embed(images), features.numpy())
+    save_model(model, tmp_path / "model")
+    assert np.array_equal(load_model(tmp_path / "model").embed(images), features.numpy())
+    for options in ({"embedding_dim": 10}, {"embedding_dim": 144, "hidden": 8}):
+        with pytest.raises(ModelError, match=r"gives 144 features.*Set embedding_dim=144"):
+            model_for(head="none", **options)
 
 
 def test_class_scores_only_where_they_were_trained() -> None:

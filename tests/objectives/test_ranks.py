@@ -36,7 +36,8 @@ def _outcome(name: str, options: dict[str, Any], ranks: int) -> Outcome:
     if ranks > 1:
         rank = dist.get_rank()
         objective.spread(dist.group.WORLD)
-        synchronize_batch_norm(objective, dist.group.WORLD)
+        if not objective.normalizes_apart:
+            synchronize_batch_norm(objective, dist.group.WORLD)
         module = DistributedDataParallel(objective, broadcast_buffers=False)
     images, labels = toy(70, 3, 13)
     optimizer = torch.optim.SGD([p for p in objective.parameters() if p.requires_grad], lr=0.01)
@@ -49,6 +50,7 @@ def _outcome(name: str, options: dict[str, Any], ranks: int) -> Outcome:
         optimizer.zero_grad()
         loss = objective.of_whole_batch(module(images[batch.indices], batch), batch)
         loss.backward()
+        objective.before_step()
         optimizer.step()
         objective.after_step((step + 1) / STEPS)
         losses.append(loss.item())
@@ -56,15 +58,23 @@ def _outcome(name: str, options: dict[str, Any], ranks: int) -> Outcome:
     return losses, state | {n: value.clone() for n, value in objective.state_dict().items()}
 
 
+SMALL: dict[str, dict[str, Any]] = {
+    "moco_v2": {"queue": 64, "batch_splits": 4},
+    "swav": {"prototypes": 12, "freeze_prototypes": 0.5},
+    "dino": {"outputs": 32, "hidden_width": 32, "bottleneck": 16, "freeze_last": 0.5},
+}
 OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("cross_entropy", {"label_smoothing": 0.1}),
+    ("moco_v2", {"queue": 64, "batch_splits": 1}),
     ("metric", {"loss": {"name": "arcface"}}),
     ("metric", {"loss": {"name": "supcon"}, "sampler": {"name": "classes", "images_per_class": 7}}),
     ("metric", {"loss": {"name": "margin"}, "miner": {"name": "distance_weighted"}, "memory": 30}),
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), [(name, {}) for name in objective_names()] + OTHERS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"), [(name, SMALL.get(name, {})) for name in objective_names()] + OTHERS, ids=str
+)
 def test_two_ranks_are_one_process(name: str, options: dict[str, Any], two_ranks: RankPool) -> None:
     if build(name, 3, 13, **options).across_ranks is None:
         pytest.skip("trains on one rank only, and says so")
@@ -74,6 +84,11 @@ def test_two_ranks_are_one_process(name: str, options: dict[str, Any], two_ranks
         assert state_there.keys() == state.keys()
         for key, expected in state.items():
             torch.testing.assert_close(state_there[key], expected, rtol=1e-7, atol=1e-10, msg=key)
+
+
+def test_parts_that_ranks_cannot_share_whole_are_refused(two_ranks: RankPool) -> None:
+    with pytest.raises(TrainingError, match=r"21 images that is normalised in 3 parts cannot be shared by 2 ranks"):
+        two_ranks.run(outcome, "moco_v2", {"queue": 64, "batch_splits": 3}, 2)
 
 
 def share(name: str, options: dict[str, Any]) -> str:

@@ -62,6 +62,7 @@ def train(objective: Objective, images: Tensor, steps: int, rate: float = 0.01) 
         loss = objective(images, batch_of(len(images), step))
         optimizer.zero_grad()
         loss.backward()
+        objective.before_step()
         optimizer.step()
         objective.after_step((step + 1) / steps)
         values.append(loss.item())
@@ -121,6 +122,7 @@ def test_a_run_goes_on_from_its_state(name: str) -> None:
     assert torch.equal(first, second)
     for objective, loss in ((one, first), (two, second)):
         loss.backward()
+        objective.before_step()
         objective.after_step(0.4)
     for left, right in zip(one.parameters(), two.parameters(), strict=True):
         assert (left.grad is None) == (right.grad is None)
@@ -160,7 +162,7 @@ def test_simclr_is_nt_xent_and_its_parts() -> None:
 
 def test_moco_v2_looks_for_the_key_in_the_queue() -> None:
     objective, images = build("moco_v2", temperature=0.3).eval(), pictures()
-    loss, queries, keys = objective._sides(images, batch_of(24))
+    loss, queries, keys, _ = objective._sides(images, batch_of(24))
     scores = torch.cat([(queries * keys).sum(1, keepdim=True), queries @ objective.queue.T], dim=1) / 0.3
     torch.testing.assert_close(loss, F.cross_entropy(scores, torch.zeros(24, dtype=torch.long)))
     first, second = objective.options.two_views(images, batch_of(24))
@@ -288,6 +290,7 @@ def test_what_is_frozen_at_first_gets_no_gradient_at_first(name: str, frozen: st
     for done, free in ((0.2, False), (0.6, False), (0.8, True)):
         objective.zero_grad(set_to_none=True)
         objective(images, batch_of(24)).backward()
+        objective.before_step()
         assert (objective.get_parameter(frozen).grad is not None) == free
         objective.after_step(done)
     if name == "swav":

@@ -6,6 +6,7 @@ look at all pairs take ``tile_size=`` and never form the N × N matrix. ``TABLE`
 """
 
 from likewise.losses._gather import combine as sum_over_ranks
+from likewise.losses._gather import gather as gather_over_ranks
 from likewise.losses._module import LossModule
 from likewise.losses._row import Range, Row
 from likewise.losses._table import TABLE
@@ -206,6 +207,7 @@ __all__ = [
     "effective_rank",
     "fast_ap_loss",
     "find_miner",
+    "gather_over_ranks",
     "generalized_lifted_structure_loss",
     "hard_triplets",
     "histogram_loss",

@@ -43,7 +43,8 @@ class EmbeddingModel(nn.Module):
         class_names: names of the classes, in order of their labels; empty without labels.
         class_scores: ``"linear"`` puts a linear layer from the embedding to one score a class, ``"embedding"`` takes the
             embedding itself as the scores (then D must be the number of classes), ``None`` has no scores.
-        head: from the encoder's features to the embedding: a ``linear`` layer or the residual ``projection`` head.
+        head: from the encoder's features to the embedding: a ``linear`` layer, the residual ``projection`` head, or ``none``:
+            the features are the embedding, as methods without labels have it, and D is their number.
         text_encoder: options of a text encoder, fitted; the model then embeds texts too, through a head of the same kind.
 
     Raises:

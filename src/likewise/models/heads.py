@@ -1,4 +1,5 @@
-"""The layer from an encoder's features to the embedding: linear, or the projection head of the CLIP course sheet."""
+"""What stands between an encoder's features and the embedding: a linear layer, the projection head of the CLIP course sheet,
+or nothing, where the features are the embedding."""
 
 from __future__ import annotations
 
@@ -7,9 +8,11 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from likewise.errors import ModelError
+
 __all__ = ["Head", "ProjectionHead", "build_head"]
 
-Head = Literal["linear", "projection"]
+Head = Literal["linear", "projection", "none"]
 
 
 class ProjectionHead(nn.Module):
@@ -49,15 +52,28 @@ def build_head(
     """What stands between an encoder's features and the embedding.
 
     Args:
-        head: ``linear``, or ``projection``, which has its own second layer and takes no ``hidden``.
+        head: ``linear``; ``projection``, which has its own second layer and takes no ``hidden``; or ``none``, which takes none
+            either.
         in_features: of the encoder.
         out_features: D of the embedding.
         batch_norm: normalise each dimension of the embedding over the batch, at the end.
         hidden: units of a layer with ReLU before the linear one.
         dropout: share of the features, and of the hidden units, that are left out at random in training.
+
+    Raises:
+        ModelError: without a head the embedding is to have another width than the features, or a hidden layer.
     """
-    if head == "projection":
-        layers: list[nn.Module] = [ProjectionHead(in_features, out_features, dropout)]
+    if head == "none":
+        if hidden or in_features != out_features:
+            raise ModelError(
+                f"The encoder gives {in_features} features; without a head the embedding was to have {out_features} dimensions"
+                + (f" behind a hidden layer of {hidden}." if hidden else "."),
+                expected="Without a head the features are the embedding.",
+                advice=f"Set embedding_dim={in_features} and no hidden layer, or head=linear.",
+            )
+        layers: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
+    elif head == "projection":
+        layers = [ProjectionHead(in_features, out_features, dropout)]
     else:
         layers = []
         if hidden:

@@ -102,7 +102,8 @@ class Objective(nn.Module):
     Attributes:
         across_ranks: how its loss becomes that of the whole batch on several ranks. ``group``: it depends on which images are
             together in a batch, and passes ``self.group`` on to the functions of ``likewise.losses``. ``mean``: it is a mean
-            over its images, and the loop averages the ranks' means. None: it trains on one rank only.
+            over its images, and the loop averages the ranks' means; what has no gradient may still come from
+            ``self.group``. None: it trains on one rank only.
     """
 
     across_ranks: ClassVar[Literal["group", "mean"] | None] = None
@@ -111,6 +112,11 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self._group: dist.ProcessGroup | None = None
+
+    @property
+    def normalizes_apart(self) -> bool:
+        """Whether its batch normalisation sees parts of a batch on purpose, and must not be that of all ranks together."""
+        return False
 
     @property
     def group(self) -> dist.ProcessGroup | None:
@@ -179,6 +185,12 @@ class Objective(nn.Module):
     def rate_factors(self) -> dict[str, float]:
         """Learning rates as multiples of the run's, by the beginning of the parameters' names in this module."""
         return {}
+
+    def before_step(self) -> None:
+        """Called when the gradients are there, before they are clipped and the optimiser takes its step.
+
+        The place to drop a gradient: a parameter that is left out of the loss instead would keep other ranks waiting.
+        """
 
     def after_step(self, done: float) -> None:
         """Called after each step of the optimiser; ``done`` is the share of the run behind it, in (0, 1].

@@ -1,7 +1,7 @@
 """DINO: a student tells of every view what its own average in time, the teacher, tells of a large one.
 
 The teacher's scores are centred, so that no output wins for all images, and sharpened, so that not all outputs become
-equal: the two together keep both kinds of collapse away.
+equal: the two together keep both kinds of collapse away. On several ranks the centre is that of the whole batch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from likewise.data.views import ViewOptions
-from likewise.losses import dino_loss
+from likewise.losses import dino_loss, sum_over_ranks
 from likewise.models import EmbeddingModel
 from likewise.objectives._heads import MomentumCopy, cosine_momentum, mlp
 from likewise.objectives._objective import Batch, Objective
@@ -72,14 +72,14 @@ class _Head(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         return F.normalize(self.layers(embeddings).float())
 
-    def scores(self, bottleneck: Tensor, *, frozen: bool = False) -> Tensor:
-        directions = self.directions.detach() if frozen else self.directions
-        return F.linear(bottleneck, F.normalize(directions)).float()
+    def scores(self, bottleneck: Tensor) -> Tensor:
+        return F.linear(bottleneck, F.normalize(self.directions)).float()
 
 
 class DINO(Objective):
     """Mean of the loss over all pairs of a large view for the teacher and another view for the student."""
 
+    across_ranks = "mean"
     center: Tensor
     done: Tensor
 
@@ -94,16 +94,14 @@ class DINO(Objective):
         self._mean: Tensor | None = None
 
     def _pairs(self, images: Tensor, batch: Batch) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Loss, the student's bottleneck of every view, and the teacher's mean scores."""
-        if self._frozen is None:  # once a process, so that no step waits for the device
-            self._frozen = float(self.done) < self.options.freeze_last
+        """Loss, the student's bottleneck of every view, and the teacher's scores of the large ones."""
         o = self.options
         views = o.all_views(images, batch)
         with torch.no_grad():
             teacher_head = self.teacher.copies[1]
             taught = [teacher_head.scores(self.teacher(view)) for view in views[:2]]  # type: ignore[operator]
         bottlenecks = [self.head(self.model(view)) for view in views]
-        students = [self.head.scores(bottleneck, frozen=self._frozen) for bottleneck in bottlenecks]
+        students = [self.head.scores(bottleneck) for bottleneck in bottlenecks]
         losses = [
             dino_loss(
                 student,
@@ -116,19 +114,26 @@ class DINO(Objective):
             for view, student in enumerate(students)
             if view != large
         ]
-        return torch.stack(losses).mean(), bottlenecks, torch.cat(taught).mean(dim=0)
+        return torch.stack(losses).mean(), bottlenecks, torch.cat(taught)
 
     def forward(self, images: Tensor, batch: Batch) -> Tensor:
         """Loss of the batch."""
-        loss, _, mean = self._pairs(images, batch)
+        loss, _, taught = self._pairs(images, batch)
         if self.training:
-            self._mean = mean
+            self._mean = sum_over_ranks(taught.sum(dim=0), self.group) / (2 * (batch.total or len(images)))
         return loss
 
     def explain(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The loss, and how close pairs are and how evenly all lie at the bottleneck."""
         loss, bottlenecks, _ = self._pairs(images, batch)
         return {"loss": loss} | closeness(*bottlenecks[:2])
+
+    def before_step(self) -> None:
+        """The last layer stays as it is at first."""
+        if self._frozen is None:  # once a process, so that no step waits for the device
+            self._frozen = float(self.done) < self.options.freeze_last
+        if self._frozen:
+            self.head.directions.grad = None
 
     @torch.no_grad()
     def after_step(self, done: float) -> None:

@@ -44,6 +44,8 @@ class MoCoV3Options(ViewObjectiveOptions):
 class MoCoV3(Objective):
     """2t · (InfoNCE(q₁, k₂) + InfoNCE(q₂, k₁)),  q the prediction, k the key network's projection, without gradient."""
 
+    across_ranks = "group"
+
     def __init__(self, model: EmbeddingModel, options: MoCoV3Options) -> None:
         super().__init__(model)
         self.options = options
@@ -57,7 +59,8 @@ class MoCoV3(Objective):
         queries = [self.predictor(self.projector(self.model(view))).float() for view in views]
         first, second = (self.keys(view).float() for view in views)
         t = self.options.temperature
-        loss = info_nce_loss(queries[0], second, temperature=t) + info_nce_loss(queries[1], first, temperature=t)
+        loss = info_nce_loss(queries[0], second, temperature=t, group=self.group)
+        loss = loss + info_nce_loss(queries[1], first, temperature=t, group=self.group)
         return 2 * t * loss, first, second
 
     def forward(self, images: Tensor, batch: Batch) -> Tensor:

@@ -1,7 +1,8 @@
 """SwAV: images are assigned to prototypes, equally many to each, and every view predicts the assignment of another.
 
 The assignment of a view is found by Sinkhorn's iteration over the batch, so that not all images can choose the same
-prototype: that is what takes the place of negatives. Small views only predict.
+prototype: that is what takes the place of negatives. Small views only predict. On several ranks the assignment is that of
+the whole batch.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class SwAVOptions(MultiCropOptions):
 class SwAV(Objective):
     """Mean over the two large views and over all other views of them of  -sum_k q_k log softmax(scores/t)_k."""
 
+    across_ranks = "mean"
     done: Tensor
 
     def __init__(self, model: EmbeddingModel, options: SwAVOptions) -> None:
@@ -74,19 +76,16 @@ class SwAV(Objective):
 
     def _predict(self, images: Tensor, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """Loss, and the projections of all views."""
-        if self._frozen is None:  # once a process, so that no step waits for the device
-            self._frozen = float(self.done) < self.options.freeze_prototypes
-        weight = self.prototypes.weight.detach() if self._frozen else self.prototypes.weight
         projections = [
             F.normalize(self.head(self.model(view)).float()) for view in self.options.all_views(images, batch)
         ]
         with torch.autocast(images.device.type, enabled=False):
-            scores = [projection @ weight.T for projection in projections]
+            scores = [projection @ self.prototypes.weight.T for projection in projections]
         o = self.options
         logarithms = [torch.log_softmax(score / o.temperature, dim=1) for score in scores]
         losses = []
         for assigned in range(2):
-            code = sinkhorn(scores[assigned], epsilon=o.epsilon, iterations=o.sinkhorn_iterations)
+            code = sinkhorn(scores[assigned], epsilon=o.epsilon, iterations=o.sinkhorn_iterations, group=self.group)
             losses += [-(code * log).sum(dim=1).mean() for view, log in enumerate(logarithms) if view != assigned]
         return torch.stack(losses).mean(), projections
 
@@ -98,6 +97,13 @@ class SwAV(Objective):
         """The loss, and how close pairs are and how evenly all projections lie."""
         loss, projections = self._predict(images, batch)
         return {"loss": loss} | closeness(*projections[:2])
+
+    def before_step(self) -> None:
+        """The prototypes stay as they are at first."""
+        if self._frozen is None:  # once a process, so that no step waits for the device
+            self._frozen = float(self.done) < self.options.freeze_prototypes
+        if self._frozen:
+            self.prototypes.weight.grad = None
 
     def after_step(self, done: float) -> None:
         """The prototypes go back to norm 1."""

@@ -88,8 +88,10 @@ class _Trainer:
             cache_gradients(objective, self.options.gradcache, name=recipe.objective.name)
         if ranks.group is not None:
             objective.spread(ranks.group)
-            # Chunks are normalised each on its own, wherever they are.
-            synchronize_batch_norm(objective, ranks.group, leave=objective.model if self.options.gradcache else None)
+            if not objective.normalizes_apart:
+                # Chunks are normalised each on its own, wherever they are.
+                leave = objective.model if self.options.gradcache else None
+                synchronize_batch_norm(objective, ranks.group, leave=leave)
         self.epochs, self.steps_per_epoch = epochs_and_steps(len(train), self.options)
         self.total_steps = self.epochs * self.steps_per_epoch
         self.optimizer: Optimizer = build_optimizer(self.options, objective)
@@ -167,6 +169,7 @@ class _Trainer:
         loss = self.objective.of_whole_batch(loss, batch)
         self._note(self.losses.add(step, loss.detach()))
         self.fabric.backward(loss)
+        self.objective.before_step()
         if self.options.gradient_clip:
             # A norm that is not finite makes the next loss so: no need to wait for each on a GPU.
             self.fabric.clip_gradients(
