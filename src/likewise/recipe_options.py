@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from likewise.data import LearnFrom
 
@@ -75,9 +75,12 @@ class TrainingOptions(Options):
         schedule: ``constant``, ``cosine`` (to zero after the warm-up) or ``one_cycle`` (up for the warm-up, then straight
             down to zero).
         warmup: share of all steps over which the learning rate rises from zero.
-        encoder_rate: the encoder's learning rate as a multiple of ``learning_rate``; below 1 to fine-tune what is good already.
+        encoder_rate: the encoders' learning rate as a multiple of ``learning_rate``; below 1 to fine-tune what is good already.
         freeze: ``encoder`` leaves the encoder as it is, its batch statistics included; what stands on it is trained. With
             captions ``text_encoder`` and ``both`` do the same to the text encoder and to both.
+        image_blocks: blocks at the end of a frozen image encoder that are trained all the same; what goes into them is computed
+            once. ``efficientnet_lite`` and ``resnet`` can.
+        text_blocks: layers at the end of a frozen text encoder that are trained all the same; BERT and DistilBERT can.
         gradient_clip: largest Euclidean norm of the gradient; ``None`` does not clip.
         flip: mirror each training image left to right with probability ½.
         shift: move each training image by up to so many pixels in both directions, edges reflected.
@@ -101,6 +104,8 @@ class TrainingOptions(Options):
     warmup: float = Field(default=0.2, ge=0, lt=1)
     encoder_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     freeze: Literal["nothing", "encoder", "text_encoder", "both"] = "nothing"
+    image_blocks: int = Field(default=0, ge=0)
+    text_blocks: int = Field(default=0, ge=0)
     gradient_clip: float | None = Field(default=None, gt=0)
     flip: bool = False
     shift: int = Field(default=0, ge=0)
@@ -109,6 +114,16 @@ class TrainingOptions(Options):
     compile: Literal["auto", "always", "never"] = "auto"
     checkpoint_every: int = Field(default=1, ge=1)
     tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _trains_blocks_of_what_is_frozen(self) -> Self:
+        for blocks, encoder in (("image_blocks", "encoder"), ("text_blocks", "text_encoder")):
+            if getattr(self, blocks) and self.freeze not in (encoder, "both"):
+                raise ValueError(
+                    f"{blocks} is {getattr(self, blocks)} and freeze is {self.freeze}, which trains the whole encoder; "
+                    f"set {blocks}=0, or freeze={encoder} or both"
+                )
+        return self
 
 
 class EvaluationOptions(Options):
@@ -124,6 +139,8 @@ class EvaluationOptions(Options):
             ``components``, ``duplicates``, ``label_issues``.
         templates: sentences with ``{}`` for the class name, of zero-shot classification by a model that knows texts.
         queries: sentences whose nearest test images the report shows, for such a model.
+        ratings: file of people's ratings of pairs of a test image and a caption, such as Flickr8k's ``ExpertAnnotations.txt``
+            (``likewise.data.ratings`` has the layout), for such a model.
     """
 
     projection: Literal["tsne", "umap", "pca"] = "tsne"
@@ -133,6 +150,7 @@ class EvaluationOptions(Options):
     protocols: tuple[Protocol, ...] = ()
     templates: tuple[str, ...] = ("a photo of a {}.",)
     queries: tuple[str, ...] = ()
+    ratings: str | None = None
 
 
 class Stage(Options):

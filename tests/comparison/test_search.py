@@ -18,6 +18,7 @@ from likewise.comparison.table import chosen_lines
 from likewise.errors import Interrupted, RecipeError, TrainingError
 from likewise.losses import Range
 from likewise.recipe import Recipe
+from likewise.recipes import load_recipe
 from likewise.training import Run, try_out
 
 from .conftest import recipe_of
@@ -233,7 +234,9 @@ class Unseen:
         raise AssertionError(f"a trial asked for test.{name}")
 
 
-def test_a_trial_never_looks_at_a_test_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs whose test split may not be looked at."""
     training = importlib.import_module("likewise.training.train")
     data_of = training.data_of
 
@@ -243,8 +246,26 @@ def test_a_trial_never_looks_at_a_test_image(tmp_path: Path, monkeypatch: pytest
         return splits
 
     monkeypatch.setattr(training, "data_of", without_test)
+
+
+@pytest.mark.usefixtures("no_test")
+def test_a_trial_never_looks_at_a_test_image(tmp_path: Path) -> None:
     found = try_out(SIAMESE, tmp_path / "trial", quiet=True)
     assert 0.1 < found["val_knn1_accuracy"] <= 1
     assert not [name for name in found if "knn1" in name and not name.startswith("val_")]
     assert not (tmp_path / "trial" / "checkpoints").exists()
     assert try_out(SIAMESE, tmp_path / "trial", quiet=True) == found
+
+
+@pytest.mark.usefixtures("no_test")
+def test_with_captions_a_trial_is_judged_by_the_images_that_they_find(tmp_path: Path) -> None:
+    small = {"encoder.widths": (4, 8), "text_encoder.width": 16, "text_encoder.heads": 2, "learning_rate": 5e-3}
+    recipe = load_recipe("captions-clip", budget="smoke").with_overrides(
+        {"data.source": "digits", "data.train_size": 200, "data.caption_templates": ("the digit {}",), **small}
+    )
+    found = search(recipe, "all", tmp_path, 1, quiet=True)
+    assert found.metric == "val_text_to_image_recall_at_1"
+    trial = try_out(recipe, tmp_path / "trial", quiet=True)
+    assert found.metric in trial
+    assert "val_knn1_accuracy" not in trial
+    assert search_space(recipe).keys() == {"training.learning_rate"}

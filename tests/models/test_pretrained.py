@@ -21,25 +21,16 @@ from likewise.models import (
     load_model,
     save_model,
 )
+from tiny_text_model import write_tiny_text_model
 
 transformers = pytest.importorskip("transformers", reason="needs likewise[clip]")
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "red", "dog", "runs", "in", "the", "park"]
 TEXTS = ["a red dog", "the dog runs in the park", "a cat"]
 
 
 @pytest.fixture(scope="module")
 def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny DistilBERT with its tokenizer, as save_pretrained writes them."""
-    folder = tmp_path_factory.mktemp("text")
-    torch.manual_seed(0)
-    config = transformers.DistilBertConfig(
-        vocab_size=len(WORDS), dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=12
-    )
-    transformers.DistilBertModel(config).save_pretrained(folder)
-    vocabulary = {word: number for number, word in enumerate(WORDS)}
-    transformers.BertTokenizer(vocab=vocabulary).save_pretrained(folder)
-    return folder
+    return write_tiny_text_model(tmp_path_factory.mktemp("text"), ["a", "red", "dog", "runs", "in", "the", "park"])
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def build(data: ImageDataset, *, freeze_text: bool = False, **options: object) -
     text = SmallTransformerOptions(width=16, heads=2, layers=1).fitted(words)
     model = EmbeddingModel(SmallCNNOptions(widths=(4, 8)), spec, embedding_dim=6, text_encoder=text)
     if freeze_text and model.text is not None:
-        model.text.encoder.requires_grad_(False)
+        model.text.freeze_encoder()
     objective = CLIPOptions(**options).build(model)  # type: ignore[arg-type]
     objective.attend(data)
     return objective

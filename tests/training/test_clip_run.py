@@ -7,26 +7,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 import likewise as lw
-from likewise.data.sources.shapes import COLORS
 from likewise.errors import DatasetError, TrainingError
+
+from .captioned import write_captioned
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 little pictures of one colour in a table with two captions each."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rows = ["image,caption"]
-    draws = np.random.default_rng(0)
-    for number in range(120):
-        color = list(COLORS)[number % 4]
-        pixels = np.array(COLORS[color]) + draws.integers(-30, 30, (12, 12, 3))
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
-        rows += [f"{number}.png,a {color} thing", f'{number}.png,"it is {color}, number {number}"']
-    (folder / "mine.csv").write_text("\n".join(rows) + "\n")
-    return folder / "mine.csv"
+    return write_captioned(tmp_path_factory.mktemp("pictures"))
 
 
 SMALL = {"encoder__widths": (4, 8), "text_encoder__width": 16, "text_encoder__heads": 2}

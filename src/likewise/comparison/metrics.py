@@ -23,6 +23,12 @@ _METRICS = (
     Metric("recall_at_1", "recall@1", "fraction", True, False),
     Metric("recall_at_5", "recall@5", "fraction", True, False),
     Metric("recall_at_10", "recall@10", "fraction", True, False),
+    *(
+        Metric(f"{first}_to_{second}_recall_at_{k}", f"{first} → {second} recall@{k}", "fraction", True, False)
+        for first, second in (("text", "image"), ("image", "text"))
+        for k in (1, 5, 10)
+    ),
+    Metric("zero_shot_accuracy", "zero-shot accuracy", "fraction", True, False),
     Metric("map_at_r", "MAP@R", "fraction", True, False),
     Metric("r_precision", "R-precision", "fraction", True, False),
     Metric("linear_probe_accuracy", "linear probe", "fraction", True, False),

@@ -1,10 +1,10 @@
 """Settings chosen on validation, with the same number of trials for every recipe and training size.
 
 A trial trains the recipe with other values of what its search space names (the learning rate, and the margin, temperature …
-that the loss declares beside its equation) and is judged by 1-NN accuracy on validation; test is never embedded. The
-first trial is the recipe as it is, so a search never ends below it on validation. The next ones, ``SPREAD`` in all, are spread
-evenly over the space; those after them are drawn by Optuna's tree-structured Parzen estimator. All trials have one seed, which
-no reported run has.
+that the loss declares beside its equation) and is judged on validation by 1-NN accuracy, or by text-to-image recall@1 where
+it learns from captions; test is never embedded. The first trial is the recipe as it is, so a search never ends below it on
+validation. The next ones, ``SPREAD`` in all, are spread evenly over the space; those after them are drawn by Optuna's
+tree-structured Parzen estimator. All trials have one seed, which no reported run has.
 
 Finished trials stand in ``search/trials.sqlite3``, and each has a folder beside it. What is drawn next depends on them
 alone, so a finished trial is never computed again, one that was stopped goes on, and a search that was killed ends with the
@@ -24,6 +24,7 @@ from likewise.errors import Interrupted, LikewiseError, RecipeError
 from likewise.losses import Range
 from likewise.recipe import Recipe
 from likewise.training import try_out
+from likewise.training.trial import selection_metric
 
 if TYPE_CHECKING:
     import optuna
@@ -33,7 +34,6 @@ __all__ = ["SEARCH_SEED", "search", "search_space"]
 logger = logging.getLogger("likewise")
 
 SEARCH_SEED = 1000
-METRIC = "val_knn1_accuracy"
 SPREAD = 8
 LEARNING_RATE = "training.learning_rate"
 #: The learning rate is looked for within this factor of the recipe's own, to both sides.
@@ -147,7 +147,7 @@ def _at(found: Range, share: float) -> float:
 def _outcome(recipe: Recipe, folder: Path, *, quiet: bool) -> dict[str, Any]:
     try:
         found = try_out(recipe, folder, quiet=quiet)
-        return {"value": found[METRIC], "seconds": found["total_seconds"]}
+        return {"value": found[selection_metric(recipe)], "seconds": found["total_seconds"]}
     except Interrupted as error:
         raise Interrupted(
             error.got,
@@ -185,7 +185,7 @@ def _result(trials: list[optuna.trial.FrozenTrial], recipe: Recipe, size: str, s
         failed=len(errors),
         error=errors[0] if errors else None,
         seed=SEARCH_SEED,
-        metric=METRIC,
+        metric=selection_metric(recipe),
         space=_plain(space),
         own=_own(recipe, space),
         own_value=trials[0].value,

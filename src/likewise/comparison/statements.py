@@ -24,6 +24,7 @@ def answer(comparison: Comparison) -> list[Answer]:
     groups = [
         Answer("Which objective gives the better 1-NN accuracy?", list(_better_accuracy(comparison))),
         Answer("Which objective finds unseen classes better?", list(_better_on_unseen(comparison))),
+        Answer("Which objective finds the image of a caption better?", list(_better_on_captions(comparison))),
         Answer("Which objective gives the better recall@k?", list(_better_recall(comparison))),
         Answer("Whose classes does a linear classifier separate better?", list(_better_probe(comparison))),
         Answer("Does the ranking change with the number of training images?", list(_ranking(comparison))),
@@ -69,6 +70,11 @@ def _better_on_unseen(comparison: Comparison) -> Iterator[str]:
         return
     for size in comparison.train_sizes:
         yield from _ahead(comparison, size, "map_at_r", "MAP@R")
+
+
+def _better_on_captions(comparison: Comparison) -> Iterator[str]:
+    for size in comparison.train_sizes:
+        yield from _ahead(comparison, size, "text_to_image_recall_at_1", "text to image recall@1")
 
 
 def _better_recall(comparison: Comparison) -> Iterator[str]:

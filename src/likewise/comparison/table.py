@@ -22,6 +22,12 @@ _COLUMNS = (
     "linear_probe_accuracy",
     "train_seconds",
 )  # fit in 80 characters
+_WITH_CAPTIONS = (
+    "text_to_image_recall_at_1",
+    "text_to_image_recall_at_10",
+    "image_to_text_recall_at_1",
+    "train_seconds",
+)
 
 
 def as_table(comparison: Comparison) -> Table:
@@ -31,7 +37,8 @@ def as_table(comparison: Comparison) -> Table:
         >>> from rich.console import Console
         >>> Console().print(as_table(Comparison.load("runs/comparison")))      # doctest: +SKIP
     """
-    shown = [metric for name in _COLUMNS for metric in comparison.metrics if metric.name == name]
+    known = {metric.name: metric for metric in comparison.metrics}
+    shown = [known[name] for name in (_WITH_CAPTIONS if _WITH_CAPTIONS[0] in known else _COLUMNS) if name in known]
     several = len(comparison.train_sizes) > 1
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption=_caption(comparison), caption_justify="left"

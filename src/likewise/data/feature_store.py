@@ -1,7 +1,9 @@
-"""Features of towers that are not trained: computed once, kept on disk, so that an epoch costs only what is trained.
+"""What towers that are not trained make of images and texts: computed once, kept on disk, so that an epoch costs only the rest.
 
-A feature is found by what it depends on: the encoder's weights and options, its preprocessing, and the image's pixels or
-the text itself. So a sample of a data set, a second run or another head finds what is there, and nothing stale is ever used.
+What is kept is found by what it depends on: the weights and options of the encoder's frozen part, its preprocessing, and the
+image's pixels or the text itself. So a sample of a data set, a second run or another head finds what is there, and nothing
+stale is ever used. Where the last blocks of an encoder are trained, what goes into them is kept: of an image its grid, of a
+text a row for each token.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError
@@ -21,47 +24,60 @@ from likewise.data.cache import cache_home
 from likewise.data.captions import image_digests
 from likewise.data.dataset import ImageDataset
 from likewise.errors import ModelError
-from likewise.models import EmbeddingModel
+from likewise.models import EmbeddingModel, Ragged
 
-__all__ = ["FrozenImages", "FrozenTexts", "is_frozen"]
+__all__ = ["FrozenImages", "FrozenTexts", "weights_digest"]
 
 logger = logging.getLogger("likewise")
-_VERSION = 1  # raise it when the same encoder would give other features
+_VERSION = 2  # raise it when the same encoder would give something else
 _BATCH = 128
+_OF_MODEL: WeakKeyDictionary[EmbeddingModel, FrozenTexts] = WeakKeyDictionary()
 
 
-def is_frozen(module: nn.Module) -> bool:
-    """Whether a module has weights and none of them is trained."""
-    flags = [parameter.requires_grad for parameter in module.parameters()]
-    return bool(flags) and not any(flags)
+def weights_digest(encoder: nn.Module, without: Sequence[nn.Module] = ()) -> str:
+    """A digest of an encoder's weights and statistics, those of the modules in ``without`` left out."""
+    digest = hashlib.sha256()
+    left_out = {tensor.data_ptr() for module in without for tensor in module.state_dict().values() if tensor.numel()}
+    for name, tensor in sorted(encoder.state_dict().items()):
+        if tensor.data_ptr() not in left_out:
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 class _Store:
-    """Features by digest, in memory and in one file for each set that was asked for."""
+    """Items by digest, in memory and in one file for each set that was asked for."""
 
-    def __init__(self, encoder: nn.Module, settings: str, kind: str) -> None:
-        digest = hashlib.sha256(f"{_VERSION}|{kind}|{settings}".encode())
-        for name, tensor in sorted(encoder.state_dict().items()):
-            digest.update(f"{name}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    def __init__(self, encoder: nn.Module, trained: Sequence[nn.Module], settings: str, kind: str) -> None:
+        weights = weights_digest(encoder, trained)
+        digest = hashlib.sha256(f"{_VERSION}|{kind}|{len(trained)}|{settings}|{weights}".encode())
         self._folder = cache_home() / "features" / digest.hexdigest()[:32]
         self._kind = kind
-        self._row: dict[bytes, int] = {}
-        self._features = torch.empty(0, 0)
+        self._item: dict[bytes, int] = {}
+        self._kept: Ragged | None = None
 
-    def get(self, keys: Sequence[bytes], compute: Callable[[list[int]], Tensor]) -> Tensor:
-        """The features of ``keys``; ``compute`` is asked for the positions that are not there, each key once."""
-        if not all(key in self._row for key in keys):
+    def get(self, keys: Sequence[bytes], compute: Callable[[list[int]], Ragged]) -> Ragged:
+        """The items of ``keys``; ``compute`` is asked for the positions that are not there, each key once."""
+        if self._kept is None or not all(key in self._item for key in keys):
             file = self._folder / f"{hashlib.sha256(b''.join(keys)).hexdigest()[:32]}.safetensors"
             if not self._read(file):
-                fresh = {key: position for position, key in enumerate(keys) if key not in self._row}
+                fresh = {key: position for position, key in enumerate(keys) if key not in self._item}
                 self._add(list(fresh), compute(list(fresh.values())))
                 self._write(file, list(dict.fromkeys(keys)))
-        return self._features[torch.tensor([self._row[key] for key in keys])]
+        return self._chosen(keys)
 
-    def _add(self, keys: list[bytes], features: Tensor) -> None:
-        self._row |= {key: len(self._row) + position for position, key in enumerate(keys)}
-        self._features = features if not len(self._features) else torch.cat([self._features, features])
+    def _chosen(self, keys: Sequence[bytes]) -> Ragged:
+        assert self._kept is not None
+        return self._kept.of(torch.tensor([self._item[key] for key in keys], dtype=torch.int64))
+
+    def _add(self, keys: list[bytes], items: Ragged) -> None:
+        self._item |= {key: len(self._item) + position for position, key in enumerate(keys)}
+        before = self._kept
+        if before is None:
+            self._kept = items
+            return
+        first = torch.cat([before.first, items.first + len(before.rows)])
+        self._kept = Ragged(torch.cat([before.rows, items.rows]), first, torch.cat([before.length, items.length]))
 
     def _read(self, file: Path) -> bool:
         if not file.is_file():
@@ -69,8 +85,12 @@ class _Store:
         try:
             saved = load_file(file)
             keys = [row.tobytes() for row in saved["keys"].numpy()]
-            new = [position for position, key in enumerate(keys) if key not in self._row]
-            self._add([keys[position] for position in new], saved["features"][new])
+            length = saved["length"]
+            items = Ragged(saved["rows"], length.cumsum(0) - length, length)
+            new = [position for position, key in enumerate(keys) if key not in self._item]
+            if len(new) < len(keys):
+                items = items.of(torch.tensor(new, dtype=torch.int64)).packed()
+            self._add([keys[position] for position in new], items)
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
             logger.warning("%s is damaged (%s): its features are computed again", file, error)
             return False
@@ -78,12 +98,14 @@ class _Store:
 
     def _write(self, file: Path, keys: list[bytes]) -> None:
         beside = file.with_name(f".{file.name}.{id(self)}.part")
+        items = self._chosen(keys).packed()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             save_file(
                 {
                     "keys": torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).view(len(keys), -1),
-                    "features": self._features[torch.tensor([self._row[key] for key in keys])],
+                    "rows": items.rows,
+                    "length": items.length,
                 },
                 beside,
             )
@@ -94,56 +116,67 @@ class _Store:
 
 
 class FrozenImages:
-    """Features of images under the model's image encoder.
+    """What the frozen part of the model's image encoder makes of images: ``EmbeddingModel.frozen_features``.
 
     Args:
-        model: with an image encoder whose weights stay as they are.
+        model: with an image encoder of which all, or all but its last blocks, stays as it is.
     """
 
     def __init__(self, model: EmbeddingModel) -> None:
         settings = json.dumps([model.encoder_options.model_dump(), model.input.model_dump()], sort_keys=True)
+        trained = model.encoder.last_blocks(model.trained_blocks) if model.trained_blocks else ()
         self._model = model
-        self._store = _Store(model.encoder, settings, "image")
+        self._store = _Store(model.encoder, trained, settings, "image")
 
-    def of(self, data: ImageDataset) -> Tensor:
-        """(N, F) float32 on the CPU."""
+    def of(self, data: ImageDataset, *, mirrored: bool = False) -> Tensor:
+        """(N, K) float32 on the CPU, of the images or of their mirror images."""
 
         @torch.inference_mode()
-        def compute(positions: list[int]) -> Tensor:
+        def compute(positions: list[int]) -> Ragged:
             model = self._model
             training, device = model.training, model.mean.device
             model.eval()
             try:
                 parts = [
-                    model.features(images.to(device)).float().cpu()
+                    model.frozen_features((images.flip(-1) if mirrored else images).to(device)).float().cpu()
                     for _, images in data.batches(torch.tensor(positions).split(_BATCH))
                 ]
             finally:
                 model.train(training)
-            return torch.cat(parts)
+            return Ragged.of_rows(torch.cat(parts))
 
-        return self._store.get(image_digests(data), compute)
+        keys = [digest + b"mirrored" for digest in image_digests(data)] if mirrored else image_digests(data)
+        found = self._store.get(keys, compute)
+        return found.rows[found.first]
 
 
 class FrozenTexts:
-    """Features of texts under the model's text encoder.
+    """What the frozen part of the model's text encoder makes of texts: ``TextTower.frozen_states``.
 
     Args:
-        model: with a text tower whose encoder's weights stay as they are.
+        model: with a text tower of whose encoder all, or all but its last layers, stays as it is.
     """
 
     def __init__(self, model: EmbeddingModel) -> None:
         if model.text is None:
             raise ModelError("This model has no text tower.", expected="Expected one: its features are asked for.")
-        self._tower = model.text
-        settings = json.dumps(model.text.options.model_dump(), sort_keys=True)
-        self._store = _Store(model.text.encoder, settings, "text")
+        self._tower = tower = model.text
+        settings = json.dumps(tower.options.model_dump(), sort_keys=True)
+        trained = tower.encoder.last_blocks(tower.trained_blocks) if tower.trained_blocks else ()
+        self._store = _Store(tower.encoder, trained, settings, "text")
 
-    def of(self, texts: Sequence[str]) -> Tensor:
-        """(N, F) float32 on the CPU."""
+    @classmethod
+    def of_model(cls, model: EmbeddingModel) -> FrozenTexts:
+        """The one of this model, which holds what it read or computed before."""
+        if model not in _OF_MODEL:
+            _OF_MODEL[model] = cls(model)
+        return _OF_MODEL[model]
+
+    def of(self, texts: Sequence[str]) -> Ragged:
+        """Float32 on the CPU: of each text a row for each token, or its features in one row."""
         keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
 
-        def compute(positions: list[int]) -> Tensor:
-            return self._tower.features(self._tower.encoder.tokenize([texts[position] for position in positions]))
+        def compute(positions: list[int]) -> Ragged:
+            return self._tower.frozen_states(self._tower.encoder.tokenize([texts[position] for position in positions]))
 
         return self._store.get(keys, compute)

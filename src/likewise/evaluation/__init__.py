@@ -15,10 +15,13 @@ from likewise.evaluation.image_text import ImageTextResult, RankedQueries, image
 from likewise.evaluation.intervals import PairedDifference, mean_interval, paired_bootstrap, wilson
 from likewise.evaluation.knn import KnnResult, knn, knn_vote
 from likewise.evaluation.label_issues import LabelIssuesResult, label_issues
+from likewise.evaluation.linear_maps import LinearMap, Paired, cca_map, ridge_map
 from likewise.evaluation.linear_probe import LinearProbeResult, linear_probe
+from likewise.evaluation.linear_retrieval import LinearBaseline, cca_retrieval, chance_recall, ridge_retrieval
 from likewise.evaluation.modalities import ModalityGeometry, modality_geometry
 from likewise.evaluation.nearest import nearest
 from likewise.evaluation.project import project
+from likewise.evaluation.rating_agreement import RatingAgreement, rating_agreement
 from likewise.evaluation.retrieval import RetrievalResult, retrieval
 from likewise.evaluation.suite import Evaluation, evaluate
 from likewise.evaluation.trustworthiness import trustworthiness
@@ -39,16 +42,23 @@ __all__ = [
     "ImageTextResult",
     "KnnResult",
     "LabelIssuesResult",
+    "LinearBaseline",
+    "LinearMap",
     "LinearProbeResult",
     "ModalityGeometry",
+    "Paired",
     "PairedDifference",
     "RankedQueries",
+    "RatingAgreement",
     "RetrievalResult",
     "ZeroShotResult",
     "anomaly",
     "anomaly_scores",
     "baselines",
     "calibration_error",
+    "cca_map",
+    "cca_retrieval",
+    "chance_recall",
     "class_ranks",
     "class_recall_at_k",
     "classification_scores",
@@ -74,7 +84,10 @@ __all__ = [
     "paired_bootstrap",
     "project",
     "prompt_ensemble",
+    "rating_agreement",
     "retrieval",
+    "ridge_map",
+    "ridge_retrieval",
     "trustworthiness",
     "unseen_baselines",
     "wilson",

@@ -85,7 +85,7 @@ def model_card(run: Run, name: str) -> str:
         f"{'Euclidean distance' if run.model.normalize == 'never' else 'cosine similarity'}.",
         "## Numbers",
         "On the test split unless the name says otherwise, with 95 % intervals where the number is a share of images.",
-        *[_table(group, rows, shown.baselines) for group, rows in shown.groups if group not in (COST, VALIDATION)],
+        *[_table(*section) for section in shown.groups if section[0] not in (COST, VALIDATION)],
         "## Data",
         _data(run),
         "## Limits",
@@ -117,13 +117,12 @@ def _front_matter(run: Run, name: str) -> dict[str, Any]:
 
 
 def _table(group: str, rows: list[Row], baselines: list[str]) -> str:
-    columns = [label for label in baselines if any(label in row.baselines for row in rows)]
     lines = [
-        f"| {' | '.join((group, 'value', 'interval', *columns))} |",
-        f"|{' --- |' * (3 + len(columns))}",
+        f"| {' | '.join((group, 'value', 'interval', *baselines))} |",
+        f"|{' --- |' * (3 + len(baselines))}",
     ]
     for row in rows:
-        cells = (row.label, row.value, row.interval, *(row.baselines.get(label, "") for label in columns))
+        cells = (row.label, row.value, row.interval, *(row.baselines.get(label, "") for label in baselines))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from likewise.models.input_spec import InputSpec
 from likewise.models.mlp import MLP, MLPOptions
 from likewise.models.pretrained_image import PretrainedImage, PretrainedImageOptions
 from likewise.models.pretrained_text import PretrainedText, PretrainedTextOptions
+from likewise.models.ragged import Ragged
 from likewise.models.resnet import ResNet, ResNetOptions
 from likewise.models.siamese_cnn import SiameseCNN, SiameseCNNOptions
 from likewise.models.small_cnn import SmallCNN, SmallCNNOptions
@@ -38,6 +39,7 @@ __all__ = [
     "PretrainedText",
     "PretrainedTextOptions",
     "ProjectionHead",
+    "Ragged",
     "ResNet",
     "ResNetOptions",
     "SiameseCNN",

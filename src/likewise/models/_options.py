@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from likewise.errors import ModelError
 
-__all__ = ["Encoder", "EncoderOptions", "encoder_names", "find_encoder"]
+__all__ = ["Encoder", "EncoderOptions", "check_blocks", "encoder_names", "find_encoder"]
 
 
 class Encoder(nn.Module):
@@ -33,6 +33,26 @@ class Encoder(nn.Module):
         Args:
             pixels: (N, C, H, W) float training images, normalised as ``forward`` gets them.
         """
+
+    def last_blocks(self, count: int) -> list[nn.Module]:
+        """What is trained where all but the last ``count`` blocks stay as they are; see ``BlockEncoder``.
+
+        Raises:
+            ModelError: it has fewer blocks, or none that can be trained on their own.
+        """
+        raise ModelError(
+            f"The last blocks of the image encoder {type(self).__name__} were to be trained.",
+            expected="Expected an encoder that is made of blocks: efficientnet_lite or resnet.",
+            advice="Choose one of them, or set training.image_blocks=0.",
+        )
+
+    def lower(self, images: Tensor, count: int) -> Tensor:
+        """(N, C, H, W) float to what goes into the last ``count`` blocks, (N, …) float."""
+        raise NotImplementedError
+
+    def upper(self, grid: Tensor, count: int) -> Tensor:
+        """What ``lower`` gave to (N, ``out_features``) float."""
+        raise NotImplementedError
 
 
 class EncoderOptions(BaseModel):
@@ -67,6 +87,16 @@ class EncoderOptions(BaseModel):
             image_size: (height, width) in pixels.
         """
         raise NotImplementedError
+
+
+def check_blocks(count: int, blocks: int, kind: str) -> None:
+    """Raise a ModelError where more blocks of an ``image`` or ``text`` encoder are to be trained than there are."""
+    if count > blocks:
+        raise ModelError(
+            f"The last {count} blocks of the {kind} encoder were to be trained, and it has {blocks}.",
+            expected=f"Expected at most {blocks}.",
+            advice=f"Lower training.{kind}_blocks, or train the whole encoder with training.freeze.",
+        )
 
 
 def encoder_names() -> tuple[str, ...]:

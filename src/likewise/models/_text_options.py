@@ -71,6 +71,26 @@ class TextEncoder(nn.Module):
         """Texts as this encoder's tokens, on the CPU."""
         raise NotImplementedError
 
+    def last_blocks(self, count: int) -> list[nn.Module]:
+        """What is trained where all but the last ``count`` layers stay as they are.
+
+        Raises:
+            ModelError: it has fewer layers, or none that can be trained on their own.
+        """
+        raise ModelError(
+            f"The last layers of the text encoder {self.options.name} were to be trained.",
+            expected="Expected a BERT or DistilBERT of transformers, MiniLM among them.",
+            advice="Choose one of them, or set training.text_blocks=0.",
+        )
+
+    def lower(self, ids: Tensor, lengths: Tensor, count: int) -> Tensor:
+        """Tokens to what goes into the last ``count`` layers, (N, L, width) float; at padding without meaning."""
+        raise NotImplementedError
+
+    def upper(self, hidden: Tensor, lengths: Tensor, count: int) -> Tensor:
+        """What ``lower`` gave to (N, ``out_features``) float."""
+        raise NotImplementedError
+
 
 class TextEncoderOptions(BaseModel):
     """Options of one text encoder; ``build`` makes it."""

@@ -7,6 +7,7 @@ reached. Parameters are called as in that package. 4.7 million of them; about 80
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -14,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likewise.errors import ModelError
-from likewise.models._options import Encoder, EncoderOptions
+from likewise.models._blocks import BlockEncoder
+from likewise.models._options import EncoderOptions
 
 __all__ = ["EfficientNetLite", "EfficientNetLiteOptions"]
 
@@ -70,7 +72,7 @@ class _Block(nn.Module):
         return out + grid if self.residual else out
 
 
-class EfficientNetLite(Encoder):
+class EfficientNetLite(BlockEncoder):
     """EfficientNet-Lite0 up to its global average.
 
     Args:
@@ -93,14 +95,25 @@ class EfficientNetLite(Encoder):
         self._conv_head = nn.Conv2d(inputs, _FEATURES, 1, bias=False)
         self._bn1 = _norm(_FEATURES)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float to (N, 1280) float."""
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The 16 inverted residuals."""
+        return list(self._blocks)
+
+    @property
+    def last(self) -> Sequence[nn.Module]:
+        """The 1×1 convolution to 1,280 channels."""
+        return (self._conv_head, self._bn1)
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Images, resized, to a grid of half their side."""
         side = self.resolution
         if side and tuple(images.shape[2:]) != (side, side):
             images = F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
-        grid = F.relu6(self._bn0(self._conv_stem(images)))
-        for block in self._blocks:
-            grid = block(grid)
+        return F.relu6(self._bn0(self._conv_stem(images)))
+
+    def pool(self, grid: Tensor) -> Tensor:
+        """The mean over the grid of 1,280 channels."""
         pooled: Tensor = F.relu6(self._bn1(self._conv_head(grid))).mean(dim=(2, 3))
         return pooled
 

@@ -89,6 +89,10 @@ class EmbeddingModel(nn.Module):
                 advice=f"Set embedding_dim={len(class_names)}, or objective.class_scores=linear.",
             )
         self.encoder_frozen = False
+        #: Blocks at the end of a frozen encoder that are trained all the same.
+        self.trained_blocks = 0
+        #: Of what ``frozen_features`` gives for an image, before it is made flat.
+        self.frozen_shape: tuple[int, ...] = ()
         #: Images whose activations are kept at a time in training; ``None``: of the whole batch (see ``models.chunks``).
         self.chunk_size: int | None = None
         self.input = input
@@ -124,7 +128,7 @@ class EmbeddingModel(nn.Module):
         """Embeddings of a batch, as the objective sees them.
 
         Args:
-            images: (N, C, H, W), uint8 or float, in 0 … 255; or what ``features`` made of them, (N, ``encoder.out_features``).
+            images: (N, C, H, W), uint8 or float, in 0 … 255; or what ``frozen_features`` made of them, (N, K).
 
         Returns:
             (N, D) float; of norm 1 where ``normalize`` is ``always``.
@@ -134,13 +138,29 @@ class EmbeddingModel(nn.Module):
         return self._whole(images)
 
     def _whole(self, images: Tensor) -> Tensor:
-        embeddings: Tensor = self.embedding(images if images.ndim == 2 else self.features(images))
+        features = self.features_of_frozen(images) if images.ndim == 2 else self.features(images)
+        embeddings: Tensor = self.embedding(features)
         return F.normalize(embeddings) if self.normalize == "always" else embeddings
 
     def features(self, images: Tensor) -> Tensor:
         """What the encoder makes of ``images`` (N, C, H, W): (N, ``encoder.out_features``) float."""
         features: Tensor = self.encoder(self.normalized(images))
         return features
+
+    def frozen_features(self, images: Tensor) -> Tensor:
+        """What the frozen part of the encoder makes of ``images``, (N, K) float: what goes into the blocks that are trained,
+        flat; where none is, the features.
+        """
+        if not self.trained_blocks:
+            return self.features(images)
+        return self.encoder.lower(self.normalized(images), self.trained_blocks).flatten(1)
+
+    def features_of_frozen(self, rows: Tensor) -> Tensor:
+        """Features of what ``frozen_features`` gave."""
+        if not self.trained_blocks:
+            return rows
+        grid = rows.unflatten(1, self.frozen_shape).contiguous(memory_format=torch.channels_last)
+        return self.encoder.upper(grid, self.trained_blocks)
 
     def adopt_input(self, source: InputSpec) -> None:
         """Normalise pixels as ``source`` does: an encoder goes on seeing what it was trained on."""
@@ -160,11 +180,25 @@ class EmbeddingModel(nn.Module):
         """The way back: standardised images (N, C, H, W) to uint8, what lies outside 0 … 255 cut off."""
         return (standardized.float() * self.std + self.mean).round().clamp(0, 255).to(torch.uint8)
 
-    def freeze_encoder(self) -> None:
-        """Leave the encoder as it is from now on: no gradient, and its batch normalisation in evaluation mode."""
+    def freeze_encoder(self, trained_blocks: int = 0) -> None:
+        """Leave the encoder as it is from now on, but for its last ``trained_blocks`` blocks: no gradient.
+
+        Batch normalisation stays in evaluation mode, in the trained blocks too: what precedes them can be kept, and a batch
+        of any size is seen alike.
+
+        Raises:
+            ModelError: the encoder has fewer blocks, or none that can be trained on their own.
+        """
+        last = self.encoder.last_blocks(trained_blocks) if trained_blocks else []
         self.encoder.requires_grad_(False)
-        self.encoder_frozen = True
+        for block in last:
+            block.requires_grad_(True)
+        self.encoder_frozen, self.trained_blocks = True, trained_blocks
         self.train(self.training)
+        if trained_blocks:
+            black = torch.zeros(1, self.input.channels, self.input.height, self.input.width, device=self.mean.device)
+            with torch.inference_mode():
+                self.frozen_shape = tuple(self.encoder.lower(self.normalized(black), trained_blocks).shape[1:])
 
     def train(self, mode: bool = True) -> EmbeddingModel:
         """Switch training mode; a frozen encoder stays in evaluation mode."""

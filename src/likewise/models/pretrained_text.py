@@ -17,9 +17,10 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from likewise.errors import ModelError
+from likewise.models._options import check_blocks
 from likewise.models._text_options import TextEncoder, TextEncoderOptions, Tokens, pad
 
 __all__ = [
@@ -69,16 +70,63 @@ class PretrainedText(TextEncoder):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """(N, L) int64 and (N,) int64 to (N, F) float."""
-        mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
-        hidden: Tensor = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden: Tensor = self.network(input_ids=ids, attention_mask=_mask(ids, lengths)).last_hidden_state
+        return self._pooled(hidden, lengths)
+
+    def last_blocks(self, count: int) -> list[nn.Module]:
+        """The last ``count`` layers of a BERT or a DistilBERT."""
+        layers = self._layers
+        if layers is None:
+            return super().last_blocks(count)
+        check_blocks(count, len(layers), "text")
+        return list(layers[len(layers) - count :])
+
+    def lower(self, ids: Tensor, lengths: Tensor, count: int) -> Tensor:
+        """(N, L) int64 and (N,) int64 to what goes into the last ``count`` layers, (N, L, width) float."""
+        layers = self._layers or ()
+        return self._through(layers[: len(layers) - count], self.network.embeddings(input_ids=ids), lengths)
+
+    def upper(self, hidden: Tensor, lengths: Tensor, count: int) -> Tensor:
+        """What ``lower`` gave to (N, F) float."""
+        layers = self._layers or ()
+        return self._pooled(self._through(layers[len(layers) - count :], hidden, lengths), lengths)
+
+    @property
+    def _layers(self) -> Any:
+        """Its layers, where each takes the states of the one before and a mask and nothing else."""
+        match self.network.config.model_type:
+            case "bert":
+                return self.network.encoder.layer
+            case "distilbert":
+                return self.network.transformer.layer
+            case _:
+                return None
+
+    def _through(self, layers: Any, hidden: Tensor, lengths: Tensor) -> Tensor:
+        from transformers.masking_utils import create_bidirectional_mask
+
+        config = self.network.config
+        mask = create_bidirectional_mask(
+            config=config, inputs_embeds=hidden, attention_mask=_mask(hidden[:, :, 0], lengths)
+        )
+        for layer in layers:
+            hidden = layer(hidden, mask)
+        return hidden
+
+    def _pooled(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         match self.options.pooling:
             case "first":
                 return hidden[:, 0]
             case "last":
                 return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
             case _:
-                mean: Tensor = (hidden * mask[:, :, None]).sum(dim=1) / lengths[:, None]
+                mean: Tensor = (hidden * _mask(hidden[:, :, 0], lengths)[:, :, None]).sum(dim=1) / lengths[:, None]
                 return mean
+
+
+def _mask(rows: Tensor, lengths: Tensor) -> Tensor:
+    """(N, L) int64, 1 for the tokens of each text and 0 for padding."""
+    return (torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]).long()
 
 
 class PretrainedTextOptions(TextEncoderOptions):

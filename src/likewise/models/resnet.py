@@ -8,13 +8,15 @@ leave a single position.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from likewise.models._options import Encoder, EncoderOptions
+from likewise.models._blocks import BlockEncoder
+from likewise.models._options import EncoderOptions
 
 __all__ = ["ResNet", "ResNetOptions"]
 
@@ -70,7 +72,7 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
-class ResNet(Encoder):
+class ResNet(BlockEncoder):
     """A residual network up to its global average.
 
     Args:
@@ -107,13 +109,27 @@ class ResNet(Encoder):
             elif isinstance(module, _Bottleneck):
                 nn.init.zeros_(module.bn3.weight)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float to (N, ``out_features``) float."""
-        grid = self.maxpool(F.relu(self.bn1(self.conv1(images)), inplace=True))
-        for stage in ("layer1", "layer2", "layer3", "layer4"):
-            grid = self.get_submodule(stage)(grid)
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The residual blocks of all four stages."""
+        return [block for stage in range(1, 5) for block in self.get_submodule(f"layer{stage}").children()]
+
+    def stem(self, images: Tensor) -> Tensor:
+        """The first convolution, and pooling where the stem has any."""
+        grid: Tensor = self.maxpool(F.relu(self.bn1(self.conv1(images)), inplace=True))
+        return grid
+
+    def pool(self, grid: Tensor) -> Tensor:
+        """The mean over the grid."""
         pooled: Tensor = grid.mean(dim=(2, 3))
         return pooled
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) float to (N, ``out_features``) float, stage by stage, so that hooks on a stage see its grid."""
+        grid = self.stem(images)
+        for stage in ("layer1", "layer2", "layer3", "layer4"):
+            grid = self.get_submodule(stage)(grid)
+        return self.pool(grid)
 
 
 class ResNetOptions(EncoderOptions):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from likewise.errors import ModelError
 from likewise.models._text_options import TextEncoderOptions, Tokens
 from likewise.models.heads import Head, build_head
+from likewise.models.ragged import Ragged
 
 __all__ = ["TextTower", "check_texts"]
 
@@ -74,18 +76,29 @@ class TextTower(nn.Module):
         )
         self.embedding_dim = embedding_dim
         self.encoder_frozen = False
+        #: Layers at the end of a frozen encoder that are trained all the same.
+        self.trained_blocks = 0
 
-    def freeze_encoder(self) -> None:
-        """Leave the encoder as it is from now on: no gradient, always in evaluation mode."""
+    def freeze_encoder(self, trained_blocks: int = 0) -> None:
+        """Leave the encoder as it is from now on, but for its last ``trained_blocks`` layers: no gradient, evaluation mode.
+
+        Raises:
+            ModelError: the encoder has fewer layers, or none that can be trained on their own.
+        """
+        last = self.encoder.last_blocks(trained_blocks) if trained_blocks else []
         self.encoder.requires_grad_(False)
-        self.encoder_frozen = True
+        for block in last:
+            block.requires_grad_(True)
+        self.encoder_frozen, self.trained_blocks = True, trained_blocks
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch training mode; a frozen encoder stays in evaluation mode."""
+        """Switch training mode; what is frozen stays in evaluation mode."""
         super().train(mode)
         if self.encoder_frozen:
             self.encoder.eval()
+            for block in self.encoder.last_blocks(self.trained_blocks) if self.trained_blocks else ():
+                block.train(mode)
         return self
 
     @property
@@ -106,19 +119,41 @@ class TextTower(nn.Module):
             tokens: of any number of texts.
             batch_size: texts at a time; texts of one length stand together.
         """
-        training = self.training
-        self.eval()
-        device = next(self.parameters()).device
         found = torch.empty(len(tokens.lengths), self.encoder.out_features)
-        try:
+        with self._evaluated() as device:
             for rows in _by_length(tokens.lengths, batch_size):
                 part = tokens.take(rows).to(device)
                 found[rows] = self.encoder(part.ids, part.lengths).float().cpu()
-        finally:
-            self.train(training)
         return found
 
     @torch.inference_mode()
+    def frozen_states(self, tokens: Tokens, *, batch_size: int = 256) -> Ragged:
+        """What the frozen part of the encoder makes of texts, in evaluation mode, float32 on the CPU.
+
+        Of each text the states that go into the layers that are trained, a row for each token; where none is, its features in
+        one row.
+        """
+        blocks = self.trained_blocks
+        if not blocks:
+            return Ragged.of_rows(self.features(tokens, batch_size=batch_size))
+        states: Ragged | None = None
+        with self._evaluated() as device:
+            for rows in _by_length(tokens.lengths, batch_size):
+                part = tokens.take(rows).to(device)
+                hidden = self.encoder.lower(part.ids, part.lengths, blocks).float().cpu()
+                states = states or Ragged.empty(tokens.lengths, hidden.shape[2])
+                states.put(rows, hidden)
+        return states or Ragged.empty(tokens.lengths, self.encoder.out_features)
+
+    def from_frozen(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Embeddings (N, D), as the objective sees them, of states (N, L, width) of ``frozen_states`` and their lengths."""
+        embeddings: Tensor = self.embedding(self.features_of_frozen(states, lengths))
+        return embeddings
+
+    def features_of_frozen(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Features (N, F) of the same."""
+        return self.encoder.upper(states, lengths, self.trained_blocks) if self.trained_blocks else states[:, 0]
+
     def embed(self, texts: Sequence[str], *, normalize: bool = True, batch_size: int = 256) -> NDArray[np.float32]:
         """Embeddings (N, D) float32 of texts, in evaluation mode.
 
@@ -133,19 +168,21 @@ class TextTower(nn.Module):
         checked = check_texts(texts)
         if not checked:
             return np.empty((0, self.embedding_dim), np.float32)
-        return self.embed_features(self.features(self.encoder.tokenize(checked), batch_size=batch_size), normalize)
+        states = self.frozen_states(self.encoder.tokenize(checked), batch_size=batch_size)
+        return self.embed_frozen(states, normalize=normalize)
 
     @torch.inference_mode()
-    def embed_features(self, features: Tensor, normalize: bool = True) -> NDArray[np.float32]:
-        """Embeddings (N, D) float32 of what ``features`` gave."""
-        training = self.training
-        self.eval()
-        device = next(self.parameters()).device
-        try:
-            parts = [self.embedding(part.to(device)).float().cpu() for part in features.split(8192)]
-        finally:
-            self.train(training)
-        embeddings = torch.cat(parts) if parts else torch.empty(0, self.embedding_dim)
+    def embed_frozen(self, states: Ragged, *, normalize: bool = True) -> NDArray[np.float32]:
+        """Embeddings (N, D) float32 of what ``frozen_states`` gave, in evaluation mode.
+
+        Raises:
+            ModelError: an embedding is not finite.
+        """
+        embeddings = torch.empty(len(states.length), self.embedding_dim)
+        with self._evaluated() as device:
+            for rows in _by_length(states.length, 1024):
+                hidden, lengths = states.take(rows)
+                embeddings[rows] = self.from_frozen(hidden.to(device), lengths.to(device)).float().cpu()
         if not bool(torch.isfinite(embeddings).all()):
             raise ModelError(
                 "The embeddings of the texts are not finite.",
@@ -154,6 +191,16 @@ class TextTower(nn.Module):
             )
         found: NDArray[np.float32] = (F.normalize(embeddings) if normalize else embeddings).numpy()
         return found
+
+    @contextmanager
+    def _evaluated(self) -> Iterator[torch.device]:
+        """In evaluation mode for a while; gives the device."""
+        training = self.training
+        self.eval()
+        try:
+            yield next(self.parameters()).device
+        finally:
+            self.train(training)
 
 
 def _by_length(lengths: Tensor, batch_size: int) -> Iterator[Tensor]:

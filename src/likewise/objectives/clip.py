@@ -2,7 +2,8 @@
 
 Every image of a batch comes with one of its captions, drawn anew each epoch. Pairs that share a caption or are the same
 pixels are positives of each other, not false negatives. Which encoders are trained is a setting of the training,
-``training.freeze``: the features of a frozen text encoder are computed once and kept, and so are the images'.
+``training.freeze``: what a frozen text encoder makes of the captions is computed once and kept, and so are the images'
+features.
 """
 
 from __future__ import annotations
@@ -12,16 +13,15 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import torch
-import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
 
 from likewise.data import ImageDataset
 from likewise.data.captions import Captions
-from likewise.data.feature_store import FrozenTexts, is_frozen
+from likewise.data.feature_store import FrozenTexts
 from likewise.errors import TrainingError
 from likewise.losses import clip_loss, sigmoid_loss
-from likewise.models import EmbeddingModel, Tokens
+from likewise.models import EmbeddingModel, Ragged, Tokens
 from likewise.models.towers import TextTower
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
 from likewise.objectives._soft_targets import soft_target_loss
@@ -67,10 +67,10 @@ class CLIPOptions(ObjectiveOptions):
 
 
 class _Table(NamedTuple):
-    """A data set's captions, with their features where the text encoder is frozen, else with their tokens."""
+    """A data set's captions, with what a frozen text encoder makes of them, else with their tokens."""
 
     captions: Captions
-    features: Tensor | None
+    frozen: Ragged | None
     tokens: Tokens | None
 
 
@@ -94,7 +94,7 @@ class CLIP(Objective):
         self.options = options
         # In a list, so that the module, which is part of the model, is not registered a second time.
         self._tower: list[TextTower] = [model.text]
-        self._frozen_texts = FrozenTexts(model) if is_frozen(model.text.encoder) else None
+        self._frozen_texts = FrozenTexts.of_model(model) if model.text.encoder_frozen else None
         self.log_temperature = nn.Parameter(
             torch.tensor(math.log(options.temperature)), requires_grad=options.learn_temperature
         )
@@ -126,20 +126,6 @@ class CLIP(Objective):
             alike = captions.alike(batch.indices) if self.options.duplicates == "positives" else None
             yield batch._replace(captions=captions.draw(batch.indices, generator), positives=alike)
 
-    def spread(self, group: dist.ProcessGroup) -> None:
-        """Share every training batch with the ranks of ``group`` from now on.
-
-        Raises:
-            TrainingError: the loss is ``soft_targets``, which has no form for parts of a batch.
-        """
-        if self.options.loss == "soft_targets":
-            raise TrainingError(
-                f"The loss soft_targets was to train on {dist.get_world_size(group)} ranks.",
-                expected="Expected info_nce or sigmoid: they compare the images and captions of all ranks.",
-                advice="Start one process, or set objective.loss.",
-            )
-        super().spread(group)
-
     def forward(self, images: Tensor, batch: Batch) -> Tensor:
         """Loss of the batch."""
         options = self.options
@@ -148,7 +134,7 @@ class CLIP(Objective):
         if options.loss == "sigmoid":
             return sigmoid_loss(image, text, temperature=temperature, bias=self.bias, group=self.group)
         if options.loss == "soft_targets":
-            return soft_target_loss(image, text, temperature=temperature)
+            return soft_target_loss(image, text, temperature=temperature, group=self.group)
         return clip_loss(image, text, temperature=temperature, positives=batch.positives, group=self.group)
 
     def _text(self, batch: Batch) -> Tensor:
@@ -157,8 +143,9 @@ class CLIP(Objective):
             raise ValueError("a batch of CLIP comes from CLIP.epoch, which sets `captions`")
         chosen = table.captions.text[batch.captions]
         device = self.log_temperature.device
-        if table.features is not None:
-            embeddings: Tensor = tower.embedding(table.features[chosen].to(device, non_blocking=True))
+        if table.frozen is not None:
+            states, lengths = table.frozen.take(chosen)
+            embeddings = tower.from_frozen(states.to(device, non_blocking=True), lengths.to(device))
         else:
             assert table.tokens is not None
             embeddings = tower(table.tokens.take(chosen).to(device))

@@ -7,6 +7,7 @@ from typing import Any
 
 from likewise.report.comparison_view import ComparisonView
 from likewise.report.wording import count, duration, percent
+from likewise.report.words import describe_metric
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ def search_words(view: ComparisonView) -> str:
     rows = view.rows("searches")
     if not rows:
         return ""
+    judged = " or ".join(dict.fromkeys(describe_metric(str(row["metric"])).label for row in rows))
     return (
         f"Every objective had the same budget: {count(int(view.content['trials']), 'trial')}, all with seed "
-        f"{rows[0]['seed']}, the first with the recipe's own values. A trial trains, and is judged by 1-NN accuracy on all "
+        f"{rows[0]['seed']}, the first with the recipe's own values. A trial trains, and is judged by {judged} on all "
         "validation images; no test image was embedded. The reported runs have other seeds."
     )
 

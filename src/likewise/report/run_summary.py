@@ -24,7 +24,7 @@ HEADLINES = (
     "classifier_accuracy",
     "zero_shot_accuracy",
 )
-BASELINES = {"raw_pixels": "Raw pixels", "pca": "PCA"}
+BASELINES = {"raw_pixels": "Raw pixels", "pca": "PCA", "chance": "Chance", "ridge": "Ridge regression", "cca": "CCA"}
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,9 @@ class Row:
 
 @dataclass
 class Table:
-    """The table of metrics by group."""
+    """The table of metrics by group: its heading, its rows, and the baselines that any of them has."""
 
-    baselines: list[str]
-    groups: list[tuple[str, list[Row]]] = field(default_factory=list)
+    groups: list[tuple[str, list[Row], list[str]]] = field(default_factory=list)
 
 
 def baseline_values(run: Run) -> dict[str, dict[str, float]]:
@@ -131,11 +130,17 @@ def table(run: Run) -> Table:
             text.label,
             text.text,
             quantity(run.metrics[name], text.unit),
-            between(intervals.get(name), 2),
+            between(intervals.get(name), 2, text.unit),
             {label: percent(values[name], 2) for label, values in baselines.items() if name in values},
         )
         rows.setdefault(text.group, []).append(row)
-    return Table(list(baselines), [(group, rows[group]) for group in GROUPS if group in rows])
+    return Table(
+        [
+            (group, rows[group], [name for name in baselines if any(name in row.baselines for row in rows[group])])
+            for group in GROUPS
+            if group in rows
+        ]
+    )
 
 
 def sentences(run: Run) -> list[str]:
@@ -196,6 +201,29 @@ def _loop(recipe: Recipe, epochs: int, metrics: Mapping[str, float]) -> str:
 
 
 def _verdict(run: Run) -> list[str]:
+    return [*_nearest_verdict(run), *_text_verdict(run)]
+
+
+def _text_verdict(run: Run) -> list[str]:
+    """How often a caption finds its own image first, and what chance and linear maps between frozen features reach."""
+    name = "text_to_image_recall_at_1"
+    value = run.metrics.get(name)
+    if value is None or not _finite(value):
+        return []
+    interval = between((run.evaluation.get("intervals") or {}).get(name))
+    known = f" (95 % interval {interval})" if interval else ""
+    images = (run.evaluation.get("sizes") or {}).get("test")
+    among = f" among {count(int(images), 'test image')}" if images else ""
+    said = [f"A caption finds its own image first{among} in {percent(value)} of the cases{known}."]
+    others = [
+        f"{label if label.isupper() else label.lower()} {percent(values[name], 1 if values[name] >= 0.01 else 2)}"
+        for label, values in baseline_values(run).items()
+        if name in values
+    ]
+    return [*said, f"For comparison, without any training of a network: {', '.join(others)}."] if others else said
+
+
+def _nearest_verdict(run: Run) -> list[str]:
     value = run.metrics.get("knn1_accuracy")
     if value is None or not _finite(value):
         return []

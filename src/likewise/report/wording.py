@@ -31,16 +31,20 @@ def unbroken(text: str) -> str:
     return re.sub(r"(?<=\d) (?=(?:%|s|min|h|MB)(?!\w))", "\u00a0", text)
 
 
-def between(interval: Sequence[float | None] | None, digits: int = 1) -> str:
-    """An interval of shares in per cent; empty where there is none.
+def between(interval: Sequence[float | None] | None, digits: int = 1, unit: Unit = "share") -> str:
+    """An interval, of shares in per cent; empty where there is none.
 
     Example:
         >>> between((0.916, 0.926)), between(None), between((None, None))
         ('91.6 to 92.6 %', '', '')
+        >>> between((0.412, 0.448), unit="number")
+        '0.412 to 0.448'
     """
     if interval is None or any(bound is None for bound in interval):
         return ""
     low, high = (float(bound) for bound in interval if bound is not None)
+    if unit != "share":
+        return f"{quantity(low, unit)} to {quantity(high, unit)}"
     return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
 
 

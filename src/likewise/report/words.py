@@ -160,6 +160,11 @@ _TEXTS = {
         "Uniformity across images and captions", TEXT, "number",
         "Log of the mean Gaussian potential over all pairs of an image and a caption; lower means spread more evenly.",
     ),
+    "rating_spearman": MetricWords(
+        "Agreement with human ratings", TEXT, "number",
+        "Spearman's rank correlation of the cosine of an image and another image's caption with the mean rating that people "
+        "gave the pair (-1 to 1); the interval resamples images.",
+    ),
     "text_to_image_median_rank": MetricWords(
         "Text → image median rank", TEXT, "number", "The rank of a caption's own image, at the median of the captions."
     ),

@@ -25,9 +25,9 @@ def build_objective(recipe: Recipe, splits: Splits, folder: Path) -> Objective:
     if start:
         take_weights(model, start, take)
     if recipe.training.freeze in ("encoder", "both"):
-        model.freeze_encoder()
+        model.freeze_encoder(recipe.training.image_blocks)
     if recipe.training.freeze in ("text_encoder", "both") and model.text is not None:
-        model.text.freeze_encoder()
+        model.text.freeze_encoder(recipe.training.text_blocks)
     return recipe.objective.build(model)
 
 

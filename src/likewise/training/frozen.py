@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -13,28 +14,30 @@ import torch
 from torch import Tensor
 
 from likewise.data import ImageDataset
+from likewise.data.draws import Draws
 from likewise.data.feature_store import FrozenImages
+from likewise.data.views import flip_and_shift
 from likewise.models import EmbeddingModel
-from likewise.recipe import Recipe
+from likewise.recipe import Recipe, TrainingOptions
 
-__all__ = ["FrozenFeatures", "frozen_view"]
+__all__ = ["FrozenFeatures", "augmented", "frozen_view"]
 
 logger = logging.getLogger("likewise")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrozenFeatures(ImageDataset):
-    """A data set of which the loop sees (N, F) float32 features in place of the images; computed when first asked for."""
+    """A data set of which the loop sees float32 features in place of the images; computed when first asked for."""
 
     compute: Callable[[], Tensor] = lambda: torch.empty(0, 0)
 
     @cached_property
     def features(self) -> Tensor:
-        """(N, F) float32."""
+        """(N, F) float32; (N, 2, F) where the mirror images are there too."""
         return self.compute()
 
     def take(self, indices: Tensor) -> Tensor:
-        """Features of these rows (B, F), on the device where they are."""
+        """Features of these rows, on the device where they are."""
         return self.features[indices.to(self.features.device)]
 
     def batches(self, index_batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -52,28 +55,48 @@ def _fields(data: ImageDataset) -> dict[str, Any]:
     return {field.name: getattr(data, field.name) for field in dataclasses.fields(ImageDataset)}
 
 
+def augmented(images: Tensor, draws: Draws, options: TrainingOptions) -> Tensor:
+    """A training batch mirrored and moved as the recipe has it.
+
+    Args:
+        images: (B, C, H, W); or features, (B, F), or (B, 2, F) of each image and of its mirror image, of which one is taken.
+        draws: of this step; images and features are mirrored by the same.
+        options: of the recipe.
+    """
+    if images.ndim == 2:
+        return images
+    if images.ndim == 4:
+        return flip_and_shift(images, draws, flip=options.flip, shift=options.shift)
+    mirrored = (draws.rand(len(images)) < 0.5).to(images.device, non_blocking=True)
+    return torch.where(mirrored[:, None], images[:, 1], images[:, 0])
+
+
 def frozen_view(recipe: Recipe, model: EmbeddingModel) -> Callable[..., ImageDataset]:
     """How the loop, the monitor and the measurement see a data set under this model: as features where they can.
 
     The function returned takes a data set, and ``augmented=True`` for the one that is trained on. It gives the images as they
-    are where the encoder is trained, where training augments them, where the objective looks at them, and where the features
-    of all of them would take more than half of the memory.
+    are where the encoder is trained, where training moves them, where the objective looks at them, and where the features
+    of all of them would take more than half of the memory. Where training only mirrors them, the features of both are kept.
     """
     options = recipe.training
+    width = math.prod(model.frozen_shape) if model.trained_blocks else model.encoder.out_features
     limit = recipe.data.memory_limit or psutil.virtual_memory().total // 2
     store = FrozenImages(model) if model.encoder_frozen and not recipe.objective.sees_images else None
 
     def view(data: ImageDataset, *, augmented: bool = False) -> ImageDataset:
-        if store is None or (augmented and (options.flip or options.shift)):
+        if store is None or (augmented and options.shift):
             return data
-        if len(data) * model.encoder.out_features * 4 > limit:
+        mirrored = augmented and options.flip
+        if len(data) * width * 4 * (2 if mirrored else 1) > limit:
             logger.info("the features of %s images do not fit into memory; they are computed anew", f"{len(data):,}")
             return data
 
         def compute() -> Tensor:
             with torch.compiler.set_stance("force_eager"):
                 features = store.of(data)
-            logger.info("features of the frozen encoder: %s × %d", f"{len(features):,}", features.shape[1])
+                if mirrored:
+                    features = torch.stack([features, store.of(data, mirrored=True)], dim=1)
+            logger.info("features of the frozen encoder: %s", " × ".join(f"{size:,}" for size in features.shape))
             return features.to(model.mean.device)
 
         return FrozenFeatures(**_fields(data), compute=compute)

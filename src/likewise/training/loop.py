@@ -30,13 +30,13 @@ from torch.optim.optimizer import Optimizer
 
 from likewise.data import ImageDataset
 from likewise.data.draws import Draws
-from likewise.data.views import flip_and_shift
 from likewise.errors import Interrupted, TrainingError
 from likewise.models import synchronize_batch_norm
 from likewise.objectives import Batch, Objective
 from likewise.recipe import Recipe, TrainingOptions
 from likewise.training.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
 from likewise.training.files import write_text
+from likewise.training.frozen import augmented
 from likewise.training.gradcache import cache_gradients
 from likewise.training.interruption import StopWish
 from likewise.training.monitor import Monitor
@@ -162,7 +162,7 @@ class _Trainer:
         if self.ranks.rank:  # what draws from the global state (dropout) must not draw the same on every rank
             torch.manual_seed(generator_for(seed, step, 3, self.ranks.rank).initial_seed())
         draws = Draws(generator_for(seed, step, 2), batch.rows, total=batch.total)
-        images = flip_and_shift(images, draws, flip=self.options.flip, shift=self.options.shift)
+        images = augmented(images, draws, self.options)
         device = self.fabric.device
         batch = batch.to(device)._replace(draws=draws)
         loss: Tensor = self.module(images.to(device, non_blocking=True), batch)

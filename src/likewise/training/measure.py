@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,7 @@ def measure(
     protocols: Sequence[str] = (),
     seed: int = 0,
     options: EvaluationOptions | None = None,
+    reached: Mapping[str, float] | None = None,
     ranks: Ranks | None = None,
 ) -> dict[str, float]:
     """Embed all splits, evaluate, and write ``embeddings/``, ``records/test.parquet`` and ``evaluation.json``.
@@ -128,6 +129,7 @@ def measure(
         protocols: what else is measured where there are labels; see ``likewise.evaluation.downstream``.
         seed: of what these draw.
         options: sentences for a model that knows texts; default as in a recipe.
+        reached: what ``text_baselines`` found before training, for ``evaluation.json``.
         ranks: processes that embed together; rank 0 then measures and writes, and the others get no numbers.
 
     Returns:
@@ -142,7 +144,16 @@ def measure(
             embedded[name], scores[name] = found
             write_embeddings(folder, name, embedded[name])
     work = functools.partial(
-        _evaluate, model, splits, folder, embedded, scores, protocols=protocols, seed=seed, options=options
+        _evaluate,
+        model,
+        splits,
+        folder,
+        embedded,
+        scores,
+        protocols=protocols,
+        seed=seed,
+        options=options,
+        reached=reached or {},
     )
     return work() if ranks is None else ranks.on_first(work) or {}
 
@@ -157,6 +168,7 @@ def _evaluate(
     protocols: Sequence[str],
     seed: int,
     options: EvaluationOptions | None,
+    reached: Mapping[str, float],
 ) -> dict[str, float]:
     logger.info("embedded %s images", f"{sum(len(part.labels) for part in embedded.values()):,}")
     numbers: dict[str, float] = {}
@@ -190,7 +202,7 @@ def _evaluate(
                 name: [float(low), float(high)] for name, (low, high) in (result.intervals | texts.intervals).items()
             },
             "recall_curve": {str(k): float(value) for k, value in result.recall_curve.items()},
-            "baselines": cached_baselines(splits, model.embedding_dim),
+            "baselines": cached_baselines(splits, model.embedding_dim) | texts.baselines | dict(reached),
             **({"downstream": details} if details else {}),
         }
         | texts.context,

@@ -17,18 +17,21 @@ from numpy.typing import NDArray
 
 from likewise.data import ImageDataset, Splits
 from likewise.data.captions import Captions
-from likewise.data.feature_store import FrozenTexts, is_frozen
+from likewise.data.feature_store import FrozenTexts
 from likewise.data.prompts import class_prompts
+from likewise.data.ratings import read_ratings
 from likewise.errors import ModelError
 from likewise.evaluation import (
     EmbeddedSplit,
     ImageTextResult,
     calibration_error,
+    chance_recall,
     fit_temperature,
     image_text_retrieval,
     modality_geometry,
     nearest,
     prompt_ensemble,
+    rating_agreement,
     wilson,
     zero_shot,
 )
@@ -36,7 +39,7 @@ from likewise.models import EmbeddingModel
 from likewise.recipe import EvaluationOptions
 from likewise.training.files import replacing
 
-__all__ = ["TextMeasurement", "measure_texts"]
+__all__ = ["TextMeasurement", "caption_recall", "measure_texts"]
 
 KS = (1, 5, 10)
 SHOWN = 5
@@ -44,11 +47,15 @@ LEAST_SHARE = 0.05  # of the captions that a group of them needs to be reported 
 
 
 class TextMeasurement:
-    """Numbers by their names in ``metrics.json``, their intervals, and what else ``evaluation.json`` keeps of them."""
+    """Numbers by their names in ``metrics.json``, their intervals, and what else ``evaluation.json`` keeps of them.
+
+    ``baselines`` are numbers that take no training, ``chance_`` before the name of the metric.
+    """
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
         self.intervals: dict[str, tuple[float, float]] = {}
+        self.baselines: dict[str, float] = {}
         self.context: dict[str, Any] = {}
 
     def share(self, name: str, value: float, count: int) -> None:
@@ -79,6 +86,8 @@ def measure_texts(
         captions, texts = Captions(splits.test), _embed(model, splits.test)
         result = image_text_retrieval(test.embeddings, texts[captions.text.numpy()], captions.image.numpy(), KS)
         _add_recall(found, "", result)
+        for way, shares in chance_recall(captions.image.numpy(), len(test), KS).items():
+            found.baselines |= {f"chance_{way}_recall_at_{k}": share for k, share in shares.items()}
         checked = Captions(splits.validation)
         rows = _embed(model, splits.validation)[checked.text.numpy()]
         _add_recall(
@@ -92,6 +101,8 @@ def measure_texts(
         }
         _add_seen_and_unseen(found, captions, splits.train, result)
         _write_texts(folder, captions, texts, test, result)
+        if options.ratings:
+            _add_ratings(found, options.ratings, splits.test, test, texts[captions.text.numpy()])
     if test.labeled and splits.test.class_names:
         _add_zero_shot(found, model, embedded, splits.test.class_names, options.templates)
     if options.queries:
@@ -100,14 +111,21 @@ def measure_texts(
     return found
 
 
+def caption_recall(model: EmbeddingModel, data: ImageDataset, images: NDArray[np.float32]) -> float:
+    """Text-to-image recall@1 of a split with these image embeddings."""
+    captions = Captions(data)
+    texts = _embed(model, data)[captions.text.numpy()]
+    return image_text_retrieval(images, texts, captions.image.numpy(), (1,)).text_to_image.recall[1]
+
+
 def _embed(model: EmbeddingModel, data: ImageDataset) -> NDArray[np.float32]:
     """Embeddings of a split's different captions; from kept features where the text encoder was not trained."""
     texts = Captions(data).texts
     tower = model.text
     if tower is None:
         raise ModelError("This model has no text tower.", expected="Expected one: texts are to be measured.")
-    if is_frozen(tower.encoder):
-        return tower.embed_features(FrozenTexts(model).of(texts), model.normalize != "never")
+    if tower.encoder_frozen:
+        return tower.embed_frozen(FrozenTexts.of_model(model).of(texts), normalize=model.normalize != "never")
     return model.embed_text(texts)
 
 
@@ -116,6 +134,26 @@ def _add_recall(found: TextMeasurement, prefix: str, result: ImageTextResult) ->
         for k, value in side.recall.items():
             found.share(f"{prefix}{name}_recall_at_{k}", value, len(side.ranks))
         found.metrics[f"{prefix}{name}_median_rank"] = side.median_rank
+
+
+def _add_ratings(
+    found: TextMeasurement, file: str, data: ImageDataset, test: EmbeddedSplit, texts: NDArray[np.float32]
+) -> None:
+    """Agreement with what people said of pairs of a test image and another image's caption."""
+    ratings = read_ratings(file, data)
+    others = ~ratings.own
+    rows, columns = test.embeddings[ratings.image[others]], texts[ratings.text[others]]
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(columns, axis=1)
+    cosines = (rows * columns).sum(axis=1) / np.where(norms > 0, norms, 1)
+    agreement = rating_agreement(cosines, ratings.mean[others], ratings.image[others])
+    found.metrics["rating_spearman"] = agreement.spearman
+    found.intervals["rating_spearman"] = agreement.interval
+    found.context["ratings"] = {
+        "pairs": agreement.pairs,
+        "own": int(ratings.own.sum()),
+        "missing": ratings.missing,
+        "file": Path(file).name,
+    }
 
 
 def _add_seen_and_unseen(

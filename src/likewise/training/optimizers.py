@@ -83,9 +83,9 @@ def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
     """The optimiser that ``options`` name over the parameters of ``module`` that want a gradient.
 
     Parameters are grouped by their weight decay (none for biases and normalisation layers) and by their learning rate as a
-    multiple of the run's: ``options.encoder_rate`` for the encoder, ``module.rate_factors()`` for what the objective names.
+    multiple of the run's: ``options.encoder_rate`` for the encoders, ``module.rate_factors()`` for what the objective names.
     """
-    factors = {"model.encoder.": options.encoder_rate} | (
+    factors = {"model.encoder.": options.encoder_rate, "model.text.encoder.": options.encoder_rate} | (
         module.rate_factors() if isinstance(module, Objective) else {}
     )
     gathered: dict[tuple[float, bool], list[nn.Parameter]] = {}

@@ -28,6 +28,7 @@ from likewise.training.monitor import Monitor
 from likewise.training.ranks import Ranks
 from likewise.training.run import Run, data_of
 from likewise.training.run_folder import free_folder, logging_to, open_together, working_in
+from likewise.training.text_baselines import linear_baselines, text_baselines
 
 __all__ = ["remeasure", "resolve", "train", "train_in"]
 
@@ -155,6 +156,7 @@ def train_in(
         steps,
         fabric.device if ranks.count == 1 else f"{ranks.count} ranks, {fabric.device.type}",
     )
+    reached = (ranks.on_first(lambda: text_baselines(model, seen)) or {}) if measured is None else {}
     beside_the_loop = time.perf_counter() - began
     progress = fit(recipe, learned, objective, fabric, monitor, folder, ranks=ranks, quiet=quiet)
     began = time.perf_counter()
@@ -163,7 +165,14 @@ def train_in(
         if measured is None:
             options = recipe.evaluation
             metrics = measure(
-                model, seen, folder, protocols=options.protocols, seed=recipe.seed, options=options, ranks=ranks
+                model,
+                seen,
+                folder,
+                protocols=options.protocols,
+                seed=recipe.seed,
+                options=options,
+                reached=reached,
+                ranks=ranks,
             )
             ranks.on_first(lambda: write_examples(folder, objective, splits.test, seed=recipe.seed))
         else:
@@ -248,7 +257,13 @@ def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
             timings = ("collapsed", "train_seconds", "total_seconds", "images_per_second", "peak_memory_mb")
             options = run.recipe.evaluation
             metrics = measure(
-                run.model, run.data(), run.folder, protocols=options.protocols, seed=run.recipe.seed, options=options
+                run.model,
+                run.data(),
+                run.folder,
+                protocols=options.protocols,
+                seed=run.recipe.seed,
+                options=options,
+                reached=linear_baselines(run.evaluation.get("baselines") or {}),
             )
             metrics |= {name: run.metrics[name] for name in timings if name in run.metrics}
             write_json(run.folder / "metrics.json", metrics)

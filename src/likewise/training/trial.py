@@ -15,10 +15,11 @@ from likewise.models import EmbeddingModel
 from likewise.recipe import Recipe
 from likewise.training.files import read_json
 from likewise.training.measure import embed_split
+from likewise.training.measure_texts import caption_recall
 from likewise.training.run_folder import logging_to, open_folder, working_in
 from likewise.training.train import train_in
 
-__all__ = ["try_out"]
+__all__ = ["selection_metric", "try_out"]
 
 
 def try_out(recipe: Recipe, folder: Path, *, quiet: bool = False) -> dict[str, float]:
@@ -27,8 +28,7 @@ def try_out(recipe: Recipe, folder: Path, *, quiet: bool = False) -> dict[str, f
     A trial that is there is read, one that was stopped goes on. Model and checkpoints are removed at its end.
 
     Returns:
-        ``val_knn1_accuracy``, the share of all validation images whose nearest training image has their class, and the
-        timings.
+        The number that ``selection_metric`` names, of all validation images, and the timings.
 
     Raises:
         As ``train`` does.
@@ -43,7 +43,19 @@ def try_out(recipe: Recipe, folder: Path, *, quiet: bool = False) -> dict[str, f
         return found
 
 
+def selection_metric(recipe: Recipe) -> str:
+    """What a trial of ``recipe`` is judged by.
+
+    ``val_knn1_accuracy``, the share of validation images whose nearest training image has their class; for an objective that
+    learns from captions ``val_text_to_image_recall_at_1``, the share of captions whose own image is the nearest.
+    """
+    return "val_text_to_image_recall_at_1" if recipe.objective.needs_captions else "val_knn1_accuracy"
+
+
 def _validate(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, float]:
+    if model.text is not None:
+        images, _ = embed_split(model, splits.validation)
+        return {"val_text_to_image_recall_at_1": caption_recall(model, splits.validation, images.embeddings)}
     gallery, _ = embed_split(model, splits.train)
     queries, _ = embed_split(model, splits.validation)
     found = knn(gallery.embeddings, gallery.labels, queries.embeddings, queries.labels, k=1)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from likewise.data import ImageDataset, available_splits, load_dataset
@@ -14,8 +17,10 @@ from likewise.data.sources.shapes import COLORS, KINDS, PLACES, descriptions
 
 
 @pytest.fixture(scope="module")
-def shapes() -> dict[str, ImageDataset]:
-    return {split: load_dataset("shapes", split) for split in available_splits("shapes")}
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ImageDataset]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIKEWISE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield {split: load_dataset("shapes", split) for split in available_splits("shapes")}
 
 
 def test_training_never_shows_the_held_out_combinations() -> None:
@@ -68,3 +73,18 @@ def test_the_pictures_are_the_same_everywhere(shapes: dict[str, ImageDataset]) -
     assert (
         hashlib.sha256(first.numpy().tobytes()).digest() == hashlib.sha256(again.images[0].numpy().tobytes()).digest()
     )  # type: ignore[index]
+
+
+def test_pictures_are_drawn_once_and_again_where_the_file_is_damaged(
+    private_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_dataset("shapes", "validation")
+    [file] = (private_home / "shapes").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("likewise.data.sources.shapes._draw", None)
+        kept = load_dataset("shapes", "validation")
+    assert kept.fingerprint == before.fingerprint
+    assert torch.equal(kept.images, before.images)  # type: ignore[arg-type]
+    file.write_bytes(file.read_bytes()[:1000])
+    assert load_dataset("shapes", "validation").fingerprint == before.fingerprint
+    assert file.stat().st_size > 1000
