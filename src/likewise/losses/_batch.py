@@ -25,6 +25,20 @@ from likewise.losses._space import row_dots, row_parts
 Memory = tuple[Tensor, Tensor] | None
 
 
+def _inverse_norms(rows: Tensor) -> Tensor:
+    """(R, 1), 0 for a row of zeros."""
+    norm = rows.square().sum(dim=1, keepdim=True).sqrt_()
+    if may_look(rows) and len(rows):
+        low, high = torch.aminmax(norm)
+        if float(low) > 1e-12 and float(high) < 1e12:
+            return norm.reciprocal_()
+    # scaled by the largest entry first, so that squares neither overflow nor vanish
+    largest = rows.abs().amax(dim=1, keepdim=True)
+    usable = torch.where(largest > 0, largest, 1)
+    norm = torch.linalg.vector_norm(rows / usable, dim=1, keepdim=True) * usable
+    return torch.where(largest > 0, 1 / torch.where(largest > 0, norm, 1), 0)
+
+
 class _Unit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -32,11 +46,7 @@ class _Unit(torch.autograd.Function):
         out = torch.empty_like(x)
         for part in row_parts(x):
             rows = x.detach()[part]
-            # scaled by the largest entry first, so that squares neither overflow nor vanish
-            largest = rows.abs().amax(dim=1, keepdim=True)
-            usable = torch.where(largest > 0, largest, 1)
-            norm = torch.linalg.vector_norm(rows / usable, dim=1, keepdim=True) * usable
-            inverse[part] = torch.where(largest > 0, 1 / torch.where(largest > 0, norm, 1), 0)
+            inverse[part] = _inverse_norms(rows)
             torch.mul(rows, inverse[part], out=out[part])
         ctx.save_for_backward(x, inverse)
         return out

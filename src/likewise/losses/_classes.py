@@ -52,7 +52,7 @@ class _ClassDots(torch.autograd.Function):
         ctx.classes, ctx.same = classes, y is None
         out = x.new_empty(len(x))
         for part in row_parts(x):
-            torch.sum(x.detach()[part] * sums[classes.rows[part]], dim=1, out=out[part])
+            torch.sum(x.detach()[part] * sums.index_select(0, classes.rows[part]), dim=1, out=out[part])
         return out
 
     @staticmethod
@@ -63,13 +63,13 @@ class _ClassDots(torch.autograd.Function):
         dx = torch.empty_like(x)
         of_sums = torch.zeros_like(sums)
         for part in row_parts(x):
-            torch.mul(g[part], sums[classes.rows[part]], out=dx[part])
+            torch.mul(g[part], sums.index_select(0, classes.rows[part]), out=dx[part])
             of_sums.index_add_(0, classes.rows[part], g[part] * x[part])
         if ctx.same:
             for part in row_parts(x):
-                dx[part] += of_sums[classes.columns[part]]
+                dx[part] += of_sums.index_select(0, classes.columns[part])
             return dx, None, None
-        return dx, of_sums[classes.columns] if ctx.needs_input_grad[1] else None, None
+        return dx, of_sums.index_select(0, classes.columns) if ctx.needs_input_grad[1] else None, None
 
 
 def class_dots(rows: Tensor, columns: Tensor | None, classes: Classes) -> Tensor:
@@ -84,7 +84,7 @@ class _ToMeans(torch.autograd.Function):
         ctx.save_for_backward(x, means, numbers)
         out = x.new_empty(len(x))
         for part in row_parts(x):
-            torch.sum((x.detach()[part] - means[numbers[part]]).square_(), dim=1, out=out[part])
+            torch.sum((x.detach()[part] - means.index_select(0, numbers[part])).square_(), dim=1, out=out[part])
         return out
 
     @staticmethod
@@ -93,7 +93,7 @@ class _ToMeans(torch.autograd.Function):
         x, means, numbers = ctx.saved_tensors
         dx = torch.empty_like(x)
         for part in row_parts(x):
-            torch.sub(x[part], means[numbers[part]], out=dx[part]).mul_(2 * grads[0][part, None])
+            torch.sub(x[part], means.index_select(0, numbers[part]), out=dx[part]).mul_(2 * grads[0][part, None])
         return dx, None, None
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch
 from likewise.losses._layout import Layout
-from likewise.losses._space import Space
+from likewise.losses._space import Space, sorted_rows
 
 RUN = 64
 
@@ -31,10 +31,10 @@ def _extreme(batch: LabelledBatch, over: str, sign: float) -> Tensor:
     """Per row the column with the largest sign · squared distance."""
     layout = batch.layout
     rows, columns = batch.centered
-    rows = rows.detach() if layout.row_order is None else rows.detach()[layout.row_order]
+    rows = sorted_rows(rows.detach(), layout.row_order)
     cols = rows
     if columns is not None:
-        cols = columns.detach() if layout.col_order is None else columns.detach()[layout.col_order]
+        cols = sorted_rows(columns.detach(), layout.col_order)
     space = Space(rows, cols, "squared", sign, layout.symmetric)
     find = _run_of_best if layout.on_host else _place_of_best
     best = rows.new_full((len(rows),), -torch.inf)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from likewise.losses._layout import Layout, Tile
 from likewise.losses._rules import SAFE_SCORE, largest_dot, pair_logsumexp, softplus
-from likewise.losses._space import Space
+from likewise.losses._space import Space, picked_dots
 from likewise.losses._tiled import Rule, run_tiles
 from likewise.losses._tuples import measure
 
@@ -99,10 +99,10 @@ def row_softmax_sum(
     layout = Layout(mine, labels, tile_size=tile_size, ascending=True)
     if bound is None and layout.on_host:
         bound = largest_dot(rows, columns, scale)
-    every = torch.arange(len(rows), device=rows.device)
     if bound is not None and bound <= SAFE_SCORE and len(columns) <= MOST_COLUMNS:
-        scores = measure(rows.detach(), columns.detach(), every, positive, squared=False) * scale
+        scores = picked_dots(rows, columns, positive) * scale
         total: Tensor = run_tiles(rows, columns, layout, RowSoftmax(scores, positive), scale)[0]
         return total.to(rows.dtype)
     push, _ = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=bound)
+    every = torch.arange(len(rows), device=rows.device)
     return softplus(push - measure(rows, columns, every, positive, squared=False) * scale).sum()

@@ -71,6 +71,7 @@ class LogSumExp(Rule):
         self.score_of, self.slope_of = score, slope
         self.keeps = shift is not None and score is None and metric != "euclidean"
         self.symmetric = layout.symmetric
+        self._places: dict[int, Tensor] = {}
         rows, cols = layout.shape
         self.row_sum = like.new_zeros(rows)
         self.col_sum = self.row_sum if self.symmetric else like.new_zeros(cols)
@@ -81,7 +82,10 @@ class LogSumExp(Rule):
 
     def _scores(self, tile_RC: Tensor, *, beside: bool = False) -> Tensor:
         """The scores, in place of the tile or beside it."""
-        score_RC = tile_RC.mul(self.times) if beside else tile_RC if self.times == 1 else tile_RC.mul_(self.times)
+        if beside:
+            score_RC = torch.mul(tile_RC, self.times, out=self._beside(1, tile_RC))
+        else:
+            score_RC = tile_RC if self.times == 1 else tile_RC.mul_(self.times)
         score_RC = score_RC if self.score_of is None else self.score_of(score_RC)
         return score_RC.sub_(self.shift) if self.shift else score_RC
 
@@ -124,18 +128,28 @@ class LogSumExp(Rule):
             return torch.where(total > 0, grad / total, 0), total
         return torch.where(total > 0, grad, 0), torch.where(total > 0, total.log() + maximum, 0)
 
+    def _beside(self, place: int, tile_RC: Tensor) -> Tensor:
+        # used for all tiles in turn: fresh memory of this size costs more than what is computed in it
+        size = tile_RC.numel()
+        if place not in self._places or self._places[place].numel() < size:
+            self._places[place] = tile_RC.new_empty(size)
+        return self._places[place][:size].view_as(tile_RC)
+
     def slope(self, tile_RC: Tensor, tile: Tile, kept: bool) -> Tensor:
         """The softmax weights of this tile times the gradients of the rows and columns they belong to."""
         columns_too = tile.mirrored or self.both
         rows = self.row_weight[tile.rows, None]
         cols = self.col_weight[None, tile.cols] if columns_too else rows
+        weights = rows
+        if columns_too and (kept or self.shift is not None):
+            weights = torch.add(rows, cols, out=self._beside(0, tile_RC))
         if kept:
-            return tile_RC * (rows + cols if columns_too else rows)
+            return torch.mul(tile_RC, weights, out=self._beside(0, tile_RC))
         chain = None if self.slope_of is None else self.slope_of(tile_RC)
         distance_RC = tile_RC if self.metric == "euclidean" else None
         score_RC = self._scores(tile_RC, beside=distance_RC is not None)
         if self.shift is not None:
-            out_RC = score_RC.exp_().mul_(rows + cols if columns_too else rows)
+            out_RC = score_RC.exp_().mul_(weights)
         else:
             # barred scores may lie above the row's logarithm: taken down before exp, out after it
             tile.bar(score_RC, 0)

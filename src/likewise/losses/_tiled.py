@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from likewise.losses._layout import Layout, Tile
 from likewise.losses._opaque import full_precision
-from likewise.losses._space import Space, row_parts
+from likewise.losses._space import Space, row_parts, sorted_rows
 
 KEEP_ENTRIES = 1 << 20
 
@@ -126,8 +126,8 @@ class _Tiles(torch.autograd.Function):
 
 
 def _space(x: Tensor, y: Tensor | None, layout: Layout, rule: Rule, scale: float) -> Space:
-    rows = x.detach() if layout.row_order is None else x.detach()[layout.row_order]
-    cols = rows if y is None else (y.detach() if layout.col_order is None else y.detach()[layout.col_order])
+    rows = sorted_rows(x.detach(), layout.row_order)
+    cols = rows if y is None else sorted_rows(y.detach(), layout.col_order)
     return Space(rows, cols, rule.metric, scale, y is None)
 
 
@@ -139,7 +139,7 @@ def _back(grad: Tensor | None, order: Tensor | None, factor: Tensor | None = Non
         return grad * factor
     out = torch.empty_like(grad)
     for part in row_parts(grad):
-        out[order[part]] = grad[part] if factor is None else grad[part] * factor
+        out.index_copy_(0, order[part], grad[part] if factor is None else grad[part] * factor)
     return out
 
 

@@ -100,7 +100,7 @@ class _Measure(torch.autograd.Function):
         other = (x if y is None else y).detach()
         out = x.new_empty(len(i))
         for part in _parts(len(i), x.shape[1]):
-            a, b = x.detach()[i[part]], other[j[part]]
+            a, b = x.detach().index_select(0, i[part]), other.index_select(0, j[part])
             # linalg.vecdot would make a matrix product of each pair of it, thirty times slower on the CPU
             torch.sum((a - b).square_() if squared else a.mul_(b), dim=1, out=out[part])
         return out
@@ -112,7 +112,7 @@ class _Measure(torch.autograd.Function):
         dx = torch.zeros_like(x)
         other, dy = (x, dx) if y is None else (y, torch.zeros_like(y))
         for part in _parts(len(i), x.shape[1]):
-            a, b, g = x[i[part]], other[j[part]], grads[0][part, None]
+            a, b, g = x.index_select(0, i[part]), other.index_select(0, j[part]), grads[0][part, None]
             if ctx.squared:
                 a, b = 2 * (b - a), 2 * (a - b)
             dx.index_add_(0, i[part], g * b)
