@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from likewise import cli_search, cli_serve
+from likewise import cli_export, cli_search, cli_serve
 from likewise.errors import Interrupted, LikewiseError, RankError, RecipeError
 from likewise.launch import launched_rank
 from likewise.terminal import Json, OnBad, output, print_json
@@ -242,6 +242,7 @@ def data(
 
 app.add_typer(cli_search.app)
 app.add_typer(cli_serve.app)
+app.add_typer(cli_export.app)
 
 
 def _fail(error: LikewiseError) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The verbs that make a trained model useful: embed a source, index it, search it, take it elsewhere."""
+"""The verbs that make a trained model useful: embed a source, index it, search it."""
 
 from __future__ import annotations
 
@@ -153,20 +153,3 @@ def search(
         number = hit.distance if hit.score is None else hit.score
         table.add_row(str(rank), f"{number:.4f}", hit.id, hit.class_name or "", hit.caption or "")
     output.print(table)
-
-
-@app.command()
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A new folder.")],
-    format: Annotated[str, typer.Option(help="hf: a Hugging Face folder with a model card.")] = "hf",
-    as_json: Json = False,
-) -> None:
-    """Write the model of a run in a form that other tools take."""
-    from likewise import verbs
-
-    folder = verbs.export(run, out, format=format)
-    if as_json:
-        print_json({"folder": str(folder), "files": sorted(file.name for file in folder.iterdir())})
-    else:
-        output.print(f"{folder}: the model and its card, README.md", soft_wrap=True, markup=False)

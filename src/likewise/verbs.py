@@ -13,14 +13,14 @@ from likewise.comparison import Comparison
 from likewise.data import Splits
 from likewise.data.source import OnBadImage
 from likewise.errors import DatasetError, RunError, SearchIndexError, ServeError
-from likewise.export import export_hugging_face
+from likewise.export import export, push
 from likewise.index import Added, Distance, EmbeddedFile, Index, embed_to_file, feed_of_source, place
 from likewise.launch import launched_rank
 from likewise.models import load_model
 from likewise.recipe import Budget, Recipe
 from likewise.training import Run
 
-__all__ = ["compare", "embed", "export", "index", "report_on", "serve", "train"]
+__all__ = ["compare", "embed", "export", "index", "push", "report_on", "serve", "train"]
 
 logger = logging.getLogger("likewise")
 
@@ -185,22 +185,6 @@ def index(
     if recall is not None:
         found.build(recall)
     return found, added
-
-
-def export(run: str | os.PathLike[str], out: str | os.PathLike[str], *, format: str = "hf") -> Path:
-    """Write the model of a run in a form that other tools take.
-
-    Args:
-        run: folder of a finished run.
-        out: a new folder.
-        format: ``hf``, a Hugging Face folder with a model card; see ``likewise.export``.
-
-    Raises:
-        RunError: there is no such run or format, or ``out`` is there already or cannot be written.
-    """
-    if format != "hf":
-        raise RunError(f"--format {format} is not known.", expected="Expected hf.")
-    return export_hugging_face(Run.load(run), out)
 
 
 def serve(

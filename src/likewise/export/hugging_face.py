@@ -1,147 +1,120 @@
 """A run as a Hugging Face folder: the model, what it was trained by, and a model card written from what was measured.
 
-The folder can be uploaded as it is, and ``load_model`` reads it. The card says nothing that the run does not know: a
-licence, for one, is for the person to choose who knows the images.
+The folder can be uploaded as it is (``push``), and ``load_model`` reads it. Where stock networks compute what the model
+does it holds the model a second time, as modules that ``sentence-transformers`` loads without Likewise.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
-from typing import Any
 
-import yaml
+import torch
+from torch import Tensor
 
-from likewise.errors import RunError
+from likewise.data.captions import Captions
+from likewise.errors import DatasetError, ModelError, RunError
+from likewise.export.model_card import model_card
+from likewise.export.new_folder import Exported, new_folder
+from likewise.export.stock_modules import StockParity, check_stock, write_stock_modules
 from likewise.models import load_model, save_model
 from likewise.models.identity import model_id
-from likewise.report.run_summary import Row, sentences, table
-from likewise.report.words import COST, VALIDATION
 from likewise.training import Run
 
-__all__ = ["export_hugging_face", "model_card"]
+__all__ = ["export_hugging_face"]
 
 CARRIED = ("recipe.yaml", "metrics.json", "evaluation.json")
+_COMPARED = 32
 
 
-def export_hugging_face(run: Run, folder: str | os.PathLike[str]) -> Path:
+def export_hugging_face(run: Run, folder: str | os.PathLike[str], *, stock_required: bool = False) -> Exported:
     """Write ``model.safetensors``, ``config.json``, ``README.md`` and the run's recipe and numbers into a new folder.
+
+    Where the model can be expressed by them, ``modules.json`` and its sub-folders for ``sentence-transformers`` are
+    written too, loaded again and compared on test images; the card says so, or why not.
+
+    Args:
+        run: finished.
+        folder: new.
+        stock_required: raise an error where ``sentence-transformers`` cannot load the model.
 
     Raises:
         RunError: the folder is there already or cannot be written.
+        ModelError: ``stock_required``, and the model cannot be expressed by stock modules, or they are not installed.
     """
-    folder = Path(folder)
-    if folder.exists():
-        raise RunError(
-            f"{folder} is there already.", expected="Expected a new folder.", advice="Choose another -o, or remove it."
-        )
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    with new_folder(folder) as beside:
+        save_model(run.model, beside / "model")
+        for file in (beside / "model").iterdir():
+            file.rename(beside / file.name)
+        (beside / "model").rmdir()
+        for name in CARRIED:
+            shutil.copyfile(run.folder / name, beside / name)
         try:
-            save_model(run.model, beside / "model")
-            for file in (beside / "model").iterdir():
-                file.rename(beside / file.name)
-            (beside / "model").rmdir()
-            for name in CARRIED:
-                shutil.copyfile(run.folder / name, beside / name)
-            (beside / "README.md").write_text(model_card(run, folder.name), encoding="utf-8")
-            if model_id(load_model(beside)) != model_id(run.model):
-                raise RunError(f"The model in {beside} is not the one of the run.", expected="Expected the same bits.")
-            beside.chmod(0o755)
-            beside.rename(folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-    except OSError as error:
-        raise RunError(
-            f"{folder} cannot be written ({error.strerror or error}).",
-            expected="Expected a folder that can be written, with room for the weights.",
-            advice="Free some space or choose another -o.",
-        ) from error
-    return folder
+            parity = _stock(run, beside)
+            said, details = _loads(parity, run), {"loads": True} | vars(parity)
+        except ModelError as error:
+            if stock_required:
+                raise
+            said, details = (
+                f"It does not load with sentence-transformers: {error.got}",
+                {"loads": False, "why": error.got},
+            )
+        card = model_card(run, Path(folder).name, stock=_in_card(said, run, Path(folder).name, bool(details["loads"])))
+        (beside / "README.md").write_text(card, encoding="utf-8")
+        if model_id(load_model(beside)) != model_id(run.model):
+            raise RunError(f"The model in {beside} is not the one of the run.", expected="Expected the same bits.")
+    return Exported(Path(folder), ("the model and its card, README.md", said), {"sentence_transformers": details})
 
 
-def model_card(run: Run, name: str) -> str:
-    """The model card, as Markdown with its front matter.
+def _stock(run: Run, beside: Path) -> StockParity:
+    made = beside / "stock"
+    try:
+        write_stock_modules(run.model, made)
+        pixels, texts = _samples(run)
+        parity = check_stock(run.model, made, pixels, texts)
+        for part in made.iterdir():
+            part.rename(beside / part.name)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return parity
 
-    Args:
-        run: what was trained and measured.
-        name: of the model.
-    """
+
+def _samples(run: Run) -> tuple[Tensor, list[str]]:
+    """Test images and captions; noise and plain sentences where the images of the run cannot be had."""
     spec = run.model.input
-    shown = table(run)
-    parts = [
-        f"---\n{yaml.safe_dump(_front_matter(run, name), sort_keys=False, allow_unicode=True)}---",
-        f"# {run.recipe.title or name}",
-        " ".join(sentences(run)),
-        "## Use",
-        "```python\nimport likewise as lw\n\n"
-        f'model = lw.load_model("{name}")  # this folder\n'
-        f"model.embed(images)  # pictures, or (N, C, H, W) uint8 -> (N, {run.recipe.embedding_dim}) float32\n```",
-        f"Images are brought to {spec.height} × {spec.width} pixels, {'grey' if spec.channels == 1 else 'RGB'}, and "
-        "normalised inside the model. Compare embeddings by "
-        f"{'Euclidean distance' if run.model.normalize == 'never' else 'cosine similarity'}.",
-        "## Numbers",
-        "On the test split unless the name says otherwise, with 95 % intervals where the number is a share of images.",
-        *[_table(*section) for section in shown.groups if section[0] not in (COST, VALIDATION)],
-        "## Data",
-        _data(run),
-        "## Limits",
-        _limits(run),
-    ]
-    return "\n\n".join(parts) + "\n"
+    try:
+        test = run.data().test
+    except DatasetError:
+        noise = torch.Generator().manual_seed(0)
+        shape = (_COMPARED, spec.channels, spec.height, spec.width)
+        return torch.randint(256, shape, dtype=torch.uint8, generator=noise), ["a dog on a lawn", "two red shoes"]
+    images = spec.fitted(test.take(torch.linspace(0, len(test) - 1, min(_COMPARED, len(test))).long().unique()).cpu())
+    texts = (
+        Captions(test).texts[:_COMPARED]
+        if test.captions is not None
+        else [f"a photo of a {n}." for n in test.class_names]
+    )
+    return images.round().clamp(0, 255).to(torch.uint8).contiguous(), list(texts)
 
 
-def _front_matter(run: Run, name: str) -> dict[str, Any]:
-    source = str(run.evaluation.get("source") or run.recipe.data.source)
-    measured = [key for key in ("knn1_accuracy", "recall_at_1", "linear_probe_accuracy") if key in run.metrics]
-    return {
-        "library_name": "likewise",
-        "pipeline_tag": "image-feature-extraction",
-        "tags": ["likewise", "embeddings", "image-similarity", run.recipe.objective.name],
-        "model-index": [
-            {
-                "name": name,
-                "results": [
-                    {
-                        "task": {"type": "image-feature-extraction"},
-                        "dataset": {"name": source, "type": source, "split": "test"},
-                        "metrics": [{"type": key, "value": round(run.metrics[key], 6)} for key in measured],
-                    }
-                ],
-            }
-        ],
-    }
+def _loads(parity: StockParity, run: Run) -> str:
+    of = f"{parity.images} test images" + (f" and {parity.texts} texts" if parity.texts else "")
+    return (
+        f"It loads with sentence-transformers too: on {of} of {run.model.input.height} pixels the embeddings differ by "
+        f"{parity.largest_difference:.1e} at most (least cosine {parity.least_cosine:.6f})."
+    )
 
 
-def _table(group: str, rows: list[Row], baselines: list[str]) -> str:
+def _in_card(said: str, run: Run, name: str, loads: bool) -> str:
+    if not loads:
+        return said
     lines = [
-        f"| {' | '.join((group, 'value', 'interval', *baselines))} |",
-        f"|{' --- |' * (3 + len(baselines))}",
+        "from sentence_transformers import SentenceTransformer",
+        "",
+        f'model = SentenceTransformer("{name}")',
+        "model.encode([picture])  # Pillow images",
     ]
-    for row in rows:
-        cells = (row.label, row.value, row.interval, *(row.baselines.get(label, "") for label in baselines))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _data(run: Run) -> str:
-    known = run.evaluation
-    sizes = ", ".join(f"{count:,} {split}" for split, count in (known.get("sizes") or {}).items())
-    names = [str(name) for name in known.get("class_names") or ()]
-    lines = [f"- Source: {known.get('source') or run.recipe.data.source} ({known.get('origin')})"]
-    lines += [f"- Images: {sizes}"] if sizes else []
-    lines += [f"- Classes: {', '.join(names[:50])}{' …' if len(names) > 50 else ''}"] if names else []
-    lines += [f"- {note}" for note in known.get("notes") or ()]
-    return "\n".join(lines)
-
-
-def _limits(run: Run) -> str:
-    lines = [
-        "- The numbers are of images from the same source as those it learned from; on others it may do worse.",
-        "- The intervals say how sure the numbers are for this one training; another seed gives another model.",
-        "- What the training images lack or have wrong, the embedding lacks or has wrong too.",
-    ]
-    return "\n".join([*lines, *(f"- {warning}" for warning in run.warnings)])
+    if run.model.text is not None:
+        lines.append('model.encode(["a red shoe"])')
+    return f"{said}\n\n```python\n" + "\n".join(lines) + "\n```"

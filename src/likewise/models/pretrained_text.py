@@ -118,7 +118,7 @@ class PretrainedText(TextEncoder):
             case "first":
                 return hidden[:, 0]
             case "last":
-                return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+                return hidden[torch.arange(hidden.shape[0], device=hidden.device), lengths - 1]
             case _:
                 mean: Tensor = (hidden * _mask(hidden[:, :, 0], lengths)[:, :, None]).sum(dim=1) / lengths[:, None]
                 return mean

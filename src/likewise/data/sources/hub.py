@@ -22,7 +22,7 @@ from likewise.data.source import RawSplit, SourceOptions, canonical_split, in_or
 from likewise.data.sources.columns import class_names_of, read_columns
 from likewise.errors import DatasetError
 
-__all__ = ["HubSource"]
+__all__ = ["HubSource", "unreachable"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class HubSource:
         """Canonical split → ``datasets.Dataset``; the whole set, which ``datasets`` prepares at once anyway."""
         path, _, configuration = self.given.partition(":")
         cached = cache_home() / "hub" / path.replace("/", "___")
-        unreachable = None if Path(path).exists() or cached.exists() else _unreachable()
-        if unreachable:
-            raise self._error(unreachable)
+        reason = None if Path(path).exists() or cached.exists() else unreachable()
+        if reason:
+            raise self._error(reason)
         import datasets
 
         try:
@@ -91,7 +91,7 @@ def _table(part: Any) -> pa.Table:
     return table.replace_schema_metadata(part.features.arrow_schema.metadata)
 
 
-def _unreachable() -> str | None:
+def unreachable() -> str | None:
     """Why the hub cannot be reached, found in one attempt: ``datasets`` would try for 24 s before it says so."""
     if offline():
         return "LIKEWISE_OFFLINE or HF_HUB_OFFLINE is set"
