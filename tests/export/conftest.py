@@ -22,7 +22,8 @@ def translations_read_once() -> Iterator[None]:
         if find_spec("onnxscript") is not None:
             from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-            patch.setattr(ONNXRegistry, "from_torchlib", functools.cache(ONNXRegistry.from_torchlib))
+            once = functools.cache(ONNXRegistry.from_torchlib)
+            patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(once))
         yield
 
 

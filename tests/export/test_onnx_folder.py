@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import likewise as lw
 from command_line import Cli
 from likewise.errors import ModelError
 from likewise.evaluation import nearest, retrieval
-from likewise.export import export_onnx, onnx_run
+from likewise.export import export_onnx, onnx_folder, onnx_run
 from likewise.models.identity import model_id
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -94,7 +95,10 @@ def test_images_and_texts(captioned: lw.Run, tmp_path: Path, run_cli: Cli) -> No
     assert made["max_tokens"] == 48
 
 
-def test_nothing_is_written_where_the_check_fails(run: lw.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_written_where_the_check_fails(
+    run: lw.Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_folder, "write_graph", lambda _, path, **__: shutil.copy(folder / "image.onnx", path))
     monkeypatch.setattr(onnx_run, "BOUND", -1.0)
     with pytest.raises(ModelError, match="Nothing was written"):
         export_onnx(run, tmp_path / "out")
