@@ -30,13 +30,8 @@ def test_rooms_import_only_from_rooms_above_them() -> None:
     above = [
         *("errors", "launch", "losses", "models", "data", "objectives", "evaluation"),
         *("recipe_options", "recipe", "recipes", "training"),
-<<<<<<< HEAD
         *("comparison", "report", "index", "serve", "export", "estimator_settings", "estimator", "verbs"),
-        *("terminal", "cli_search", "cli_serve", "cli", "demo", "__main__", "__init__"),
-=======
-        *("comparison", "report", "index", "export", "estimator_settings", "estimator", "verbs"),
-        *("terminal", "cli_search", "cli_export", "cli", "demo", "__main__", "__init__"),
->>>>>>> 1ad2648 (Export: ONNX with its parity check and 8 bits measured, maps for Embedding Atlas and TensorBoard, sentence-transformers modules, push)
+        *("terminal", "cli_search", "cli_serve", "cli_export", "cli", "demo", "__main__", "__init__"),
     ]
     source = ROOT / "src" / "likewise"
     rooms = {path.stem if path.is_file() else path.name for path in source.iterdir() if path.suffix in ("", ".py")}
