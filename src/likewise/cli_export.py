@@ -75,8 +75,8 @@ def push(
         print_json(vars(done) | {"dry_run": dry_run})
         return
     if dry_run:
-        for name, size in done.files.items():
-            output.print(f"{size:>14,}  {name}", soft_wrap=True, markup=False)
+        for name, length in done.files.items():
+            output.print(f"{length:>14,}  {name}", soft_wrap=True, markup=False)
     size = f"{len(done.files)} files, {sum(done.files.values()) / 1e6:,.1f} MB"
     what = f"would be uploaded to {done.repository}" if done.address is None else f"uploaded: {done.address}"
     output.print(f"{size} {what}", soft_wrap=True, markup=False)

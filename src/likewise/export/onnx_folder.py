@@ -119,7 +119,7 @@ def _some(model: EmbeddingModel, data: ImageDataset, most: int) -> Tensor:
 def _sentences(test: ImageDataset, run: Run) -> list[str]:
     """Captions of the test split, else class names and the recipe's queries; with one that is too long for the encoder."""
     if test.captions is not None:
-        texts = Captions(test).texts
+        texts = list(Captions(test).texts)
     else:
         texts = [f"a photo of a {name}." for name in test.class_names] + list(run.recipe.evaluation.queries)
     chosen = list(texts[:: max(1, len(texts) // (_COMPARED - 2))])[: _COMPARED - 2] or ["a picture"]

@@ -70,7 +70,7 @@ def write_stock_modules(model: EmbeddingModel, folder: Path) -> None:
     from sentence_transformers.base.modules import Router
 
     with tempfile.TemporaryDirectory() as made, _silent(), quietly(transformers):
-        towers = {"image": _image_tower(model, Path(made) / "image")}
+        towers: dict[str, Any] = {"image": _image_tower(model, Path(made) / "image")}
         if model.text is not None:
             towers["text"] = _text_tower(model.text, Path(made) / "text")
         if model.normalize != "never":
@@ -79,7 +79,7 @@ def write_stock_modules(model: EmbeddingModel, folder: Path) -> None:
             for tower in towers.values():
                 tower.append(Normalize())
         router = Router(towers, default_route="image", route_mappings={(None, name): name for name in towers})
-        distance = "euclidean" if model.normalize == "never" else "cosine"
+        distance: Any = "euclidean" if model.normalize == "never" else "cosine"
         whole = SentenceTransformer(modules=[router], similarity_fn_name=distance, device="cpu")
         whole.save_pretrained(str(folder), create_model_card=False)
 
@@ -179,7 +179,8 @@ def _text_tower(tower: TextTower, folder: Path) -> list[nn.Module]:
         )
     encoder.network.save_pretrained(folder)
     tokenizer = Tokenizer.from_str(write_tokenizer(encoder))
-    PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    fast(
         tokenizer_object=tokenizer, model_max_length=encoder.options.max_tokens, pad_token=tokenizer.id_to_token(0)
     ).save_pretrained(folder)
     pooling = {"mean": "mean", "first": "cls", "last": "lasttoken"}[encoder.options.pooling or "mean"]
