@@ -14,7 +14,7 @@ import contextlib
 import io
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,7 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def read_header(data: bytes, formats: Sequence[str] | None = None) -> Header:
+def read_header(data: bytes, formats: list[str] | None = None) -> Header:
     """Size and kind of an encoded image, without decoding its pixels.
 
     Args:
@@ -79,9 +79,7 @@ def read_header(data: bytes, formats: Sequence[str] | None = None) -> Header:
         return Header(width, height, image.mode in _GREY_MODES)
 
 
-def decode(
-    data: bytes, channels: int, height: int, width: int, formats: Sequence[str] | None = None
-) -> NDArray[np.uint8]:
+def decode(data: bytes, channels: int, height: int, width: int, formats: list[str] | None = None) -> NDArray[np.uint8]:
     """The pixels of an encoded image.
 
     Args:
@@ -112,7 +110,7 @@ def decode(
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, formats: Sequence[str] | None) -> Iterator[Image.Image]:
+def _opened(data: bytes, formats: list[str] | None) -> Iterator[Image.Image]:
     if not data:
         raise UnreadableImageError("not a readable image (empty, 0 bytes)")
     try:

@@ -103,8 +103,8 @@ def _alike(searcher: Searcher, queries: Sequence[Query], captions: bool, exact: 
     for (where, depth), places in groups.items():
         asked = np.stack([np.asarray(queries[place].embedding) for place in places])
         row_ids, distances = searcher.nearest(asked, depth, where, exact)
-        for place, *ranking in zip(places, row_ids, distances, strict=True):
-            found[place] = (ranking[0], ranking[1])
+        for place, rows, apart in zip(places, row_ids, distances, strict=True):
+            found[place] = rows, apart
     return found
 
 

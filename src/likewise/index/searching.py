@@ -94,11 +94,12 @@ class Searcher:
         """What is known about rows, by row id, without distance and score; each row is read once."""
         left_out = ("embedding",) if pictures else ("embedding", "thumbnail")
         names = [name for name in self._items.schema.names if name not in left_out]
-        own = ("id", "label", "class_name", "caption", "split", "source", "item", "thumbnail")
+        own = ("id", "label", "class_name", "caption", "split", "source", "item")
         distinct = np.unique(row_ids)
         return {
             row_id: Hit(
-                **{name: row.get(name) for name in own},
+                **{name: row[name] for name in own},
+                thumbnail=row.get("thumbnail"),
                 distance=None,
                 score=None,
                 columns={name: row[name] for name in self._manifest.columns},

@@ -70,9 +70,8 @@ class BodyLimit:
             status=413,
         )
         response = as_response(error)
-        start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
-        start["headers"].append((b"connection", b"close"))
-        await send(start)
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": response.body, "more_body": True})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER):

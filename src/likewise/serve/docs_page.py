@@ -49,13 +49,13 @@ def _operation(
         {"name": it["name"], "where": it["in"], "required": it.get("required", False), **_described(schema, it)}
         for it in operation.get("parameters", ())
     ]
-    for kind, body in operation.get("requestBody", {}).get("content", {}).items():
+    for body in operation.get("requestBody", {}).get("content", {}).values():
         shape = _resolved(schema, body["schema"])
         required = shape.get("required", ())
         parameters += [
             {
                 "name": name,
-                "where": kind,
+                "where": "form",
                 "required": name in required,
                 **_described(schema, {"schema": field, **field}),
             }
@@ -75,6 +75,11 @@ def _operation(
         "description": operation.get("description", "").split("\n\n"),
         "parameters": parameters,
         "fields": fields,
+        "shapes": {
+            name: list(schema["components"]["schemas"][name]["properties"])
+            for name in (field["type"].removeprefix("list of ") for field in fields)
+            if name in schema["components"]["schemas"]
+        },
         "example": _example(path, method, parameters, address),
     }
 

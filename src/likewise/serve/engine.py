@@ -49,7 +49,7 @@ class Engine:
         self._computing = ThreadPoolExecutor(1, "likewise-model")
         self._reading = ThreadPoolExecutor(READERS, "likewise-reader")
 
-        def batcher(kind: str, work: Callable[[list[Any]], Sequence[Any]]) -> Batcher[Any, Any]:
+        def batcher(kind: str, work: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
             seen = metrics.batch.labels(kind).observe
             waiting = limits.waiting + limits.items
             return Batcher(work, self._computing, most=limits.batch, waiting=waiting, seen=seen)

@@ -103,7 +103,9 @@ def search_router(engine: Engine) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}, "description": "JPEG."}},
     )
-    async def thumbnail(id: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+    async def thumbnail(
+        id: str, if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None
+    ) -> Response:
         """It comes out of the index, never from the source. A browser may keep it for a day."""
         data = (await engine.row(id, ["thumbnail"]))["thumbnail"]
         if data is None:
