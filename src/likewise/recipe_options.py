@@ -72,6 +72,8 @@ class TrainingOptions(Options):
         weight_decay: decoupled for AdamW; biases and normalisation layers are left out of it.
         momentum: of SGD and LARS.
         beta2: decay of AdamW's squared gradients.
+        lookahead: steps after which the weights go back half of the way to where they were at the last such point (Zhang et
+            al. 2019); 0 never does.
         schedule: ``constant``, ``cosine`` (to zero after the warm-up) or ``one_cycle`` (up for the warm-up, then straight
             down to zero).
         warmup: share of all steps over which the learning rate rises from zero.
@@ -100,6 +102,7 @@ class TrainingOptions(Options):
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.999, gt=0, lt=1)
+    lookahead: int = Field(default=0, ge=0)
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
     warmup: float = Field(default=0.2, ge=0, lt=1)
     encoder_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -135,6 +138,8 @@ class EvaluationOptions(Options):
         monitor: images of train and of validation whose embeddings are looked at after each epoch (collapse, 1-NN).
         online_probe: after each epoch also fit a linear probe on the ``monitor`` images of train and score it on those of
             validation.
+        mirrored: measure the mean of each image's embedding and that of its mirror image, and of their class scores; where
+            left and right mean nothing that is a better number for twice the time. The model itself stays as it is.
         protocols: what else is measured and drawn: ``few_labels``, ``clustering``, ``anomaly``,
             ``components``, ``duplicates``, ``label_issues``.
         templates: sentences with ``{}`` for the class name, of zero-shot classification by a model that knows texts.
@@ -147,6 +152,7 @@ class EvaluationOptions(Options):
     projection_points: int = Field(default=3000, ge=10)
     monitor: int = Field(default=2000, ge=16)
     online_probe: bool = False
+    mirrored: bool = False
     protocols: tuple[Protocol, ...] = ()
     templates: tuple[str, ...] = ("a photo of a {}.",)
     queries: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from likewise.recipe import TrainingOptions
-from likewise.training.optimizers import LARS, build_optimizer, learning_rate_at
+from likewise.training.optimizers import LARS, build_optimizer, learning_rate_at, look_ahead
 
 
 def test_lars_takes_the_papers_step() -> None:
@@ -43,6 +43,39 @@ def test_biases_and_normalisation_are_left_out_of_weight_decay() -> None:
     optimizer = build_optimizer(TrainingOptions(weight_decay=0.1), module)
     decayed = {p for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     assert decayed == {module[0].weight}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lars", "adamw"])
+def test_lookahead_goes_half_of_the_way(optimizer: str) -> None:
+    """Against the algorithm as the paper has it: slow weights, k fast steps, half of the way, on from there."""
+    options = TrainingOptions(optimizer=optimizer, learning_rate=0.3, momentum=0.0)
+    start, gradients = torch.randn(3, 4), torch.randn(9, 3, 4)
+    module, plain = (nn.ParameterDict({"w": nn.Parameter(start.clone())}) for _ in range(2))
+    ours, fast = build_optimizer(options, module), build_optimizer(options, plain)
+    slow = None
+    for step, gradient in enumerate(gradients, start=1):
+        for each, its in ((module, ours), (plain, fast)):
+            each["w"].grad = gradient.clone()
+            its.step()
+        if step % 3 == 0:
+            look_ahead(ours)
+            with torch.no_grad():
+                slow = plain["w"].clone() if slow is None else slow + 0.5 * (plain["w"] - slow)
+                plain["w"].copy_(slow)
+    torch.testing.assert_close(module["w"], plain["w"])
+    assert not torch.equal(module["w"], start)
+
+
+def test_lookahead_leaves_alone_what_has_had_no_gradient() -> None:
+    module = nn.ParameterDict({name: nn.Parameter(torch.ones(2, 2)) for name in ("used", "later")})
+    optimizer = build_optimizer(TrainingOptions(optimizer="adamw"), module)
+    for names in (["used"], ["used", "later"]):
+        for name in names:
+            module[name].grad = torch.ones(2, 2)
+        optimizer.step()
+        look_ahead(optimizer)
+        optimizer.zero_grad()
+    assert (module["later"] < 1).all()
 
 
 def test_schedules() -> None:

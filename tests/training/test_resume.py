@@ -84,11 +84,11 @@ def test_sigterm_at_any_step_saves_and_resumes_bit_identically(
     assert_same_run(train(recipe, tmp_path / "cut", resume=True, quiet=True), whole)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "lars"])
+@pytest.mark.parametrize(("optimizer", "lookahead"), [("sgd", 0), ("lars", 0), ("adamw", 3)])
 def test_every_optimizer_resumes_bit_identically(
-    optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    optimizer: str, lookahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = tiny("cross_entropy", optimizer=optimizer, epochs=2)
+    recipe = tiny("cross_entropy", optimizer=optimizer, lookahead=lookahead, epochs=2)
     whole = train(recipe, tmp_path / "whole", quiet=True)
     looked = loop.Monitor.look
 

@@ -267,9 +267,14 @@ class EmbeddingModel(nn.Module):
 
     @torch.inference_mode()
     def embed_batches(
-        self, batches: Iterable[Tensor], *, progress: Callable[[int], None] | None = None
+        self, batches: Iterable[Tensor], *, mirrored: bool = False, progress: Callable[[int], None] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Embed batches (B, C, H, W) that already have the model's shape; see ``embed``.
+
+        Args:
+            batches: uint8 or float in 0 … 255.
+            mirrored: take the mean over each image and its mirror image, before it is normalised.
+            progress: as for ``embed``.
 
         Returns:
             Embeddings (N, D) float32, and class scores (N, K) float32 where the model has any.
@@ -281,7 +286,8 @@ class EmbeddingModel(nn.Module):
         done = 0
         try:
             for batch in batches:
-                raw = self(batch.to(self.mean.device))
+                images = batch.to(self.mean.device)
+                raw = (self(images) + self(images.flip(-1))) / 2 if mirrored else self(images)
                 if self.classifier is not None:
                     scores.append(self.classifier(raw).float().cpu().numpy())
                 embeddings = (raw if self.normalize == "never" else F.normalize(raw)).float().cpu().numpy()

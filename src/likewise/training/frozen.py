@@ -75,8 +75,9 @@ def frozen_view(recipe: Recipe, model: EmbeddingModel) -> Callable[..., ImageDat
     """How the loop, the monitor and the measurement see a data set under this model: as features where they can.
 
     The function returned takes a data set, and ``augmented=True`` for the one that is trained on. It gives the images as they
-    are where the encoder is trained, where training moves them, where the objective looks at them, and where the features
-    of all of them would take more than half of the memory. Where training only mirrors them, the features of both are kept.
+    are where the encoder is trained, where they are changed (training moves them, the measurement mirrors them), where the
+    objective looks at them, and where the features of all of them would take more than half of the memory. Where training only
+    mirrors them, the features of both are kept.
     """
     options = recipe.training
     width = math.prod(model.frozen_shape) if model.trained_blocks else model.encoder.out_features
@@ -84,7 +85,8 @@ def frozen_view(recipe: Recipe, model: EmbeddingModel) -> Callable[..., ImageDat
     store = FrozenImages(model) if model.encoder_frozen and not recipe.objective.sees_images else None
 
     def view(data: ImageDataset, *, augmented: bool = False) -> ImageDataset:
-        if store is None or (augmented and options.shift):
+        changed = options.shift if augmented else recipe.evaluation.mirrored
+        if store is None or changed:
             return data
         mirrored = augmented and options.flip
         if len(data) * width * 4 * (2 if mirrored else 1) > limit:

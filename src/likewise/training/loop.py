@@ -40,7 +40,7 @@ from likewise.training.frozen import augmented
 from likewise.training.gradcache import cache_gradients
 from likewise.training.interruption import StopWish
 from likewise.training.monitor import Monitor
-from likewise.training.optimizers import build_optimizer, learning_rate_at
+from likewise.training.optimizers import build_optimizer, learning_rate_at, look_ahead
 from likewise.training.progress import StepProgress
 from likewise.training.ranks import Ranks
 from likewise.training.step_losses import StepLosses
@@ -177,6 +177,8 @@ class _Trainer:
             )
         self._stepper.step()
         self._stepper.zero_grad(set_to_none=True)
+        if self.options.lookahead and ((step + 1) % self.options.lookahead == 0 or step + 1 == self.total_steps):
+            look_ahead(self.optimizer)
         self.objective.after_step((step + 1) / self.total_steps)
 
     def _note(self, values: list[tuple[int, float]]) -> None:

@@ -39,20 +39,25 @@ BATCH = 1024
 Scores = NDArray[np.float32] | None
 
 
-def embed_split(model: EmbeddingModel, data: ImageDataset) -> tuple[EmbeddedSplit, Scores]:
-    """Embeddings of a split in its order, and class scores (N, K) where the model has any."""
-    embeddings, scores = _embed(model, data, _blocks(data))
+def embed_split(model: EmbeddingModel, data: ImageDataset, *, mirrored: bool = False) -> tuple[EmbeddedSplit, Scores]:
+    """Embeddings of a split in its order, and class scores (N, K) where the model has any.
+
+    With ``mirrored`` each is the mean over the image and its mirror image.
+    """
+    embeddings, scores = _embed(model, data, _blocks(data), mirrored)
     return _labelled(data, embeddings), scores
 
 
-def embed_split_on(ranks: Ranks, model: EmbeddingModel, data: ImageDataset) -> tuple[EmbeddedSplit, Scores] | None:
+def embed_split_on(
+    ranks: Ranks, model: EmbeddingModel, data: ImageDataset, *, mirrored: bool = False
+) -> tuple[EmbeddedSplit, Scores] | None:
     """``embed_split`` by all ranks, a part each: rank 0 gets the whole, the others None.
 
     Batches are cut alike on any number of ranks, so the numbers are too.
     """
     shares = ranks.share(_blocks(data))
     sizes = [sum(map(len, share)) for share in shares]
-    own, own_scores = _embed(model, data, shares[ranks.rank])
+    own, own_scores = _embed(model, data, shares[ranks.rank], mirrored)
     embeddings = ranks.join(torch.from_numpy(own), sizes)
     scores = None
     if model.classifier is not None:
@@ -68,8 +73,10 @@ def _blocks(data: ImageDataset) -> tuple[Tensor, ...]:
     return blocks
 
 
-def _embed(model: EmbeddingModel, data: ImageDataset, blocks: Sequence[Tensor]) -> tuple[NDArray[np.float32], Scores]:
-    return model.embed_batches(images for _, images in data.batches(blocks))
+def _embed(
+    model: EmbeddingModel, data: ImageDataset, blocks: Sequence[Tensor], mirrored: bool
+) -> tuple[NDArray[np.float32], Scores]:
+    return model.embed_batches((images for _, images in data.batches(blocks)), mirrored=mirrored)
 
 
 def _labelled(data: ImageDataset, embeddings: NDArray[np.float32]) -> EmbeddedSplit:
@@ -128,7 +135,7 @@ def measure(
         folder: the run folder.
         protocols: what else is measured where there are labels; see ``likewise.evaluation.downstream``.
         seed: of what these draw.
-        options: sentences for a model that knows texts; default as in a recipe.
+        options: mirror images, and sentences for a model that knows texts; default as in a recipe.
         reached: what ``text_baselines`` found before training, for ``evaluation.json``.
         ranks: processes that embed together; rank 0 then measures and writes, and the others get no numbers.
 
@@ -139,7 +146,12 @@ def measure(
     scores: dict[str, Scores] = {}
     for name in SPLITS:
         data: ImageDataset = getattr(splits, name)
-        found = embed_split(model, data) if ranks is None else embed_split_on(ranks, model, data)
+        mirrored = options is not None and options.mirrored
+        found = (
+            embed_split(model, data, mirrored=mirrored)
+            if ranks is None
+            else embed_split_on(ranks, model, data, mirrored=mirrored)
+        )
         if found is not None:
             embedded[name], scores[name] = found
             write_embeddings(folder, name, embedded[name])

@@ -16,7 +16,7 @@ from torch.optim.optimizer import Optimizer
 from likewise.objectives import Objective
 from likewise.recipe import TrainingOptions
 
-__all__ = ["LARS", "build_optimizer", "learning_rate_at"]
+__all__ = ["LARS", "build_optimizer", "learning_rate_at", "look_ahead"]
 
 
 class LARS(Optimizer):
@@ -77,6 +77,34 @@ class LARS(Optimizer):
                 velocity.mul_(group["momentum"]).add_(gradient * ratio * group["lr"])
                 parameter.sub_(velocity)
         return loss
+
+
+@torch.no_grad()
+def look_ahead(optimizer: Optimizer, share: float = 0.5) -> None:
+    """Lookahead (Zhang, Lucas, Hinton & Ba 2019, algorithm 1): slow weights go a share of the way to the fast ones, which
+    go on from there.
+
+    For every parameter  φ ← φ + α (θ − φ),  θ ← φ;  φ begins as θ is at the first call. φ lies in the optimiser's state, so a
+    checkpoint has it.
+
+    Args:
+        optimizer: that has taken a step.
+        share: α in (0, 1].
+    """
+    for group in optimizer.param_groups:
+        fast, slow = [], []
+        for parameter in group["params"]:
+            state = optimizer.state[parameter]
+            if not state and "betas" in group:
+                continue  # has had no gradient yet, and Adam takes any state for its own
+            if "slow" in state:
+                fast.append(parameter)
+                slow.append(state["slow"])
+            else:
+                state["slow"] = parameter.detach().clone()
+        if fast:
+            torch._foreach_lerp_(slow, fast, share)
+            torch._foreach_copy_(fast, slow)
 
 
 def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:

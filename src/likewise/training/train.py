@@ -197,7 +197,7 @@ def train_in(
         metrics["images_per_second"] = last["images_per_second"]
     written = folder / "evaluation.json"
     truncated = read_json(written).get("truncated_captions", {}) if written.is_file() else {}
-    write_json(folder / "warnings.json", _warnings(splits, last, truncated))
+    write_json(folder / "warnings.json", _warnings(splits, last, truncated, mirrored=recipe.evaluation.mirrored))
     write_json(folder / "metrics.json", metrics)
     if "text_to_image_recall_at_1" in metrics:
         found = 100 * metrics["text_to_image_recall_at_1"]
@@ -228,7 +228,7 @@ def _peak(device: torch.device) -> float:
     return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else peak_memory_mb()
 
 
-def _warnings(splits: Splits, last: Mapping[str, Any], truncated: Mapping[str, int]) -> list[str]:
+def _warnings(splits: Splits, last: Mapping[str, Any], truncated: Mapping[str, int], *, mirrored: bool) -> list[str]:
     found = []
     if last["collapsed"]:
         found.append(
@@ -237,6 +237,8 @@ def _warnings(splits: Splits, last: Mapping[str, Any], truncated: Mapping[str, i
     bad = sum(len(part.bad_images) for part in (splits.train, splits.validation, splits.test))
     if bad:
         found.append(f"{bad} images could not be used and were left out; they are listed below.")
+    if mirrored:
+        found.append("Every number is of the mean over an image and its mirror image (evaluation.mirrored).")
     cut = sum(truncated.values())
     if cut:
         found.append(f"{cut:,} captions are longer than the text encoder reads and were cut.")
