@@ -15,6 +15,7 @@ from likewise.data.source import OnBadImage
 from likewise.errors import DatasetError, RunError, SearchIndexError, ServeError
 from likewise.export import export, push
 from likewise.index import Added, Distance, EmbeddedFile, Index, embed_to_file, feed_of_source, place
+from likewise.index.approximate import check_recall
 from likewise.launch import launched_rank
 from likewise.models import load_model
 from likewise.recipe import Budget, Recipe
@@ -169,9 +170,12 @@ def index(
         ModelError: there is no such model.
         DatasetError: there is no such source, or one of its images is bad.
         SearchIndexError: ``out`` is of another model or cannot be written.
+        Interrupted: SIGINT or SIGTERM came; the rows so far are there, and the same call goes on.
     """
     if distance not in (None, "cosine", "euclidean"):
         raise SearchIndexError(f"distance is {distance!r}.", expected="Expected cosine or euclidean.")
+    if recall is not None:
+        check_recall(recall)
     model = place(load_model(run), device)
     feed = feed_of_source(model, source, split=split, on_bad_image=on_bad_image)
     found = Index.open(out, model) if Path(out).exists() else Index.create(out, model, distance=distance)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from likewise.errors import EvaluationError
+from likewise.evaluation import _slabs as slabs
 from likewise.evaluation import _tiles as tiles
 from likewise.evaluation import nearest
 
@@ -131,8 +132,9 @@ def test_many_tiles_give_the_same_answer(monkeypatch):
     queries, gallery = normal(60, 9), normal(1000, 9, seed=1)
     gallery[200:400] = gallery[0]
     whole = nearest(queries, gallery, 30)
-    monkeypatch.setattr(tiles, "TILE_BYTES", 9000)
-    monkeypatch.setattr(tiles, "_TILE_ROWS", 16)
+    for module in (tiles, slabs):
+        monkeypatch.setattr(module, "TILE_BYTES", 9000)
+    monkeypatch.setattr(slabs, "TILE_ROWS", 16)
     monkeypatch.setattr(tiles, "_RERANK_BYTES", 5000)
     for whole_part, tiled_part in zip(whole, nearest(queries, gallery, 30), strict=True):
         np.testing.assert_array_equal(whole_part, tiled_part)

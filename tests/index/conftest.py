@@ -22,7 +22,7 @@ FreshProcess = Callable[..., BaseProcess]
 def fresh_process() -> Iterator[FreshProcess]:
     """``fresh_process(function, *arguments)`` starts one that has imported the package already and done nothing with it."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["likewise.verbs"])
+    context.set_forkserver_preload(["likewise.verbs", "lancedb"])
     started = []
 
     def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:

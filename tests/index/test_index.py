@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import random
 import signal
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,13 @@ import torch
 from PIL import Image
 
 import likewise as lw
-from likewise.errors import DatasetError, SearchIndexError
-from likewise.index import Hit, approximate, searching, writing
+from likewise.errors import DatasetError, Interrupted, SearchIndexError
+from likewise.index import Hit, feed_of_source, writing
+from likewise.index.stream import PixelRows
 from likewise.models import EmbeddingModel, InputSpec, SmallCNNOptions, SmallTransformerOptions
 from likewise.models.identity import model_id
 
-from .conftest import FreshProcess, make_model
-from .workers import add_digits
+from .conftest import make_model
 
 pytest.importorskip("lancedb", reason="needs the extra `index`: pip install 'likewise[index]'")
 
@@ -199,49 +198,6 @@ def test_the_name_of_a_model_counts_its_words(model: EmbeddingModel) -> None:
     assert named[0] != named[1]
 
 
-def test_the_approximate_index_reaches_the_recall_asked_for(
-    model: EmbeddingModel,
-    digits: lw.ImageDataset,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(approximate, "SAMPLE", 50)
-    index = lw.Index.create(tmp_path / "index", model)
-    index.add(lw.load_dataset("digits"))
-    with caplog.at_level("INFO", logger="likewise"):
-        low, high = index.build(recall=0.5), index.build(recall=1.0)
-    assert low.recall >= 0.5
-    assert high.recall == 1.0
-    assert low.probes < high.probes <= high.partitions == 42
-    assert "recall@10 1.0000 on 50 queries" in caplog.text
-    # Few rows meet a condition, and all of them are found, wherever they lie.
-    index.build(recall=0.1)
-    assert len(index.search(image=digits.images[0], k=170, filter="label = 4")) == 170
-    index.build(recall=1.0)
-    queries = model.embed(digits.images[:50])
-    nearly, exact = (lw.Index.open(index.folder).neighbors(queries, exact=exact) for exact in (None, True))
-    # Other queries than those it was tuned on, so not each of them need be found whole.
-    found = np.stack(nearly[1]) <= np.stack(exact[1])[:, -1:] + 1e-5
-    assert found.mean() > 0.9
-    index.add(
-        lw.ImageDataset("n", "new", 255 - digits.images[:1], None, (), None, ("new",), "", "")
-    )  # rows that came later are found too
-    assert index.search(image=255 - digits.images[0], k=1)[0].id == "new"
-    with pytest.raises(SearchIndexError, match=r"recall is 1\.5"):
-        index.build(1.5)
-
-
-def test_tables_beyond_memory_are_scanned(
-    shared: lw.Index, digits: lw.ImageDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = shared.search(image=digits.images[0], k=5, filter="label < 5")
-    monkeypatch.setattr(searching, "MOST_BYTES", 1)
-    again = lw.Index.open(shared.folder).search(image=digits.images[0], k=5, filter="label < 5")
-    assert [hit.id for hit in again] == [hit.id for hit in before]
-    assert [hit.distance for hit in again] == pytest.approx([hit.distance for hit in before], abs=1e-5)
-
-
 def test_another_process_is_seen(empty: lw.Index, digits: lw.ImageDataset) -> None:
     other = lw.Index.open(empty.folder)
     other.add(digits.subset(torch.arange(10)))
@@ -249,37 +205,6 @@ def test_another_process_is_seen(empty: lw.Index, digits: lw.ImageDataset) -> No
     other.delete(ids=[digits.ids[0]])
     assert len(empty) == 9
     assert len(empty.search(embedding=np.ones(6), k=20)) == 9
-
-
-def test_a_killed_writer_leaves_its_commits_and_no_row_twice(empty: lw.Index, fresh_process: FreshProcess) -> None:
-    chance = random.Random(0)
-    seen = 0
-    for _ in range(2):
-        process = fresh_process(add_digits, empty.folder, 0, 1600)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and len(empty) <= seen:
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.1))
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
-        hits = empty.search(embedding=np.ones(6), k=1797)
-        assert len({hit.id for hit in hits}) == len(hits) == len(empty)
-        assert len(hits) > seen
-        assert len(hits) % 16 == 0
-        seen = len(hits)
-    added = empty.add(lw.load_dataset("digits"), existing="keep")
-    assert (added.kept, added.written, len(empty)) == (seen, 1797 - seen, 1797)
-    assert len({hit.id for hit in empty.search(embedding=np.ones(6), k=1797)}) == 1797
-
-
-def test_two_writers_of_the_same_rows_write_each_once(empty: lw.Index, fresh_process: FreshProcess) -> None:
-    both = [fresh_process(add_digits, empty.folder, 0, 400), fresh_process(add_digits, empty.folder, 200, 600)]
-    for process in both:
-        process.join(120)
-    assert [process.exitcode for process in both] == [0, 0]
-    assert len(empty) == 600
-    assert len({hit.id for hit in empty.search(embedding=np.ones(6), k=1000)}) == 600
 
 
 def test_what_does_not_fit_is_named(
@@ -299,6 +224,8 @@ def test_what_does_not_fit_is_named(
         shared.upsert(digits, columns={"price": [1, 2, 3], "shop": ["a"] * 300})
     with pytest.raises(SearchIndexError, match="one of image, text and embedding"):
         shared.search()
+    with pytest.raises(SearchIndexError, match=r"text to search for is ' '.*at least one word"):
+        shared.search(text=" ")
     with pytest.raises(SearchIndexError, match=r"shape \(1, 5\).*Expected embeddings of 6 finite"):
         shared.search(embedding=np.ones(5))
     with pytest.raises(SearchIndexError, match="not finite"):
@@ -327,3 +254,21 @@ def test_rows_are_committed_as_they_come(
     )
     empty.add(digits, batch_size=32)
     assert sizes == [64, 64, 64, 64, 44]
+
+
+def test_a_signal_keeps_the_rows_so_far(empty: lw.Index) -> None:
+    feed = feed_of_source(empty.model, "digits")
+
+    def interrupted(batch_size: int, start: int) -> Iterator[PixelRows]:
+        for batch in feed.open(batch_size, start):
+            if batch.end == 200:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+    with pytest.raises(
+        Interrupted, match=rf"SIGINT after image 200 of 1,797.*are in {empty.folder}.*same command again"
+    ):
+        empty.add(dataclasses.replace(feed, open=interrupted), batch_size=50)
+    assert len(empty) == 200
+    assert empty.add(feed, existing="keep").kept == 200
+    assert len(empty) == 1797

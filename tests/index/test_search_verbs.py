@@ -68,6 +68,7 @@ def test_index_then_search(run_cli: Cli, model_folder: Path, photos: Path, tmp_p
         (["embed", "MODEL", "digits", "-o", "a.parquet", "--device", "abacus"], "'abacus' cannot be used"),
         (["embed", "MODEL", "digits", "-o", "a.parquet", "--on-bad-image", "ignore"], "on_bad_image is 'ignore'"),
         (["index", "MODEL", "digits", "-o", "a", "--distance", "far"], "Expected cosine or euclidean"),
+        (["index", "MODEL", "digits", "-o", "a", "--recall", "2"], "recall is 2.0. Expected more than 0"),
         (["search", "nowhere", "--text", "shoe"], "nowhere is not an index"),
     ],
 )

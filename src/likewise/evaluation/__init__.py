@@ -10,6 +10,7 @@ from likewise.evaluation.downstream import downstream
 from likewise.evaluation.duplicates import DuplicatesResult, duplicates
 from likewise.evaluation.embedded_split import EmbeddedSplit
 from likewise.evaluation.few_labels import FewLabelsResult, few_labels
+from likewise.evaluation.gallery import Gallery
 from likewise.evaluation.geometry import GeometryResult, geometry
 from likewise.evaluation.image_text import ImageTextResult, RankedQueries, image_text_retrieval
 from likewise.evaluation.intervals import PairedDifference, mean_interval, paired_bootstrap, wilson
@@ -38,6 +39,7 @@ __all__ = [
     "EmbeddedSplit",
     "Evaluation",
     "FewLabelsResult",
+    "Gallery",
     "GeometryResult",
     "ImageTextResult",
     "KnnResult",

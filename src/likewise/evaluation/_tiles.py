@@ -5,10 +5,7 @@ A tile holds, for some queries against some of the gallery, a *lower bound* of e
 product, so every pair that a tile rules out is truly farther; the few that it cannot rule out get their distance from
 the differences, in float64. Coordinates are centred on the gallery's mean and scaled by a power of two first: an
 offset of 1e4 common to all points costs no digit.
-
-Top-k in two levels: the row is cut into blocks, one vectorised pass takes each block's minimum, and since the k
-blocks of smallest minimum hold the k smallest elements, only those are looked at again. At k = 10 of 60,000 that
-leaves 3 % of the row. A tile is at most 64 MB whatever the sizes.
+A tile is at most 64 MB whatever the sizes.
 """
 
 from __future__ import annotations
@@ -31,7 +28,6 @@ Positions = NDArray[np.int64]
 TILE_BYTES = 64 * 2**20
 """Largest tile, and largest slice of the gallery that is converted at once."""
 
-_TILE_ROWS = 128  # enough for the full rate of the matrix product; more only takes memory
 _RERANK_BYTES = 2**20  # differences of candidates per thread; half of a second-level cache
 _UNDERFLOW = 1e-36  # squares of scaled coordinates below this may have been flushed to zero
 
@@ -100,46 +96,6 @@ class Space:
         return right
 
 
-def candidates(
-    queries: Rows, gallery: Rows, count: int, space: Space, dtype: type[np.floating[Any]]
-) -> tuple[Positions, Floats]:
-    """For each query the ``count`` gallery rows of smallest lower bound, and the bound that all others reach.
-
-    Returns:
-        (M, count) positions in ascending order, and (M,) squared distances in the space's scale: no gallery row
-        outside the candidates is nearer (infinite where every row is a candidate).
-    """
-    item = np.dtype(dtype).itemsize
-    columns = max(1, min(TILE_BYTES // (item * (gallery.shape[1] + 1)), TILE_BYTES // (item * _TILE_ROWS)))
-    missing = np.empty(len(queries))
-    values = torch.empty(len(queries), 0, dtype=torch.float32 if dtype is np.float32 else torch.float64)
-    positions = torch.empty(len(queries), 0, dtype=torch.int64)
-    for start in range(0, len(gallery), columns):
-        part = gallery[start : start + columns]
-        keep = min(count, len(part))
-        shift = max(2, round(math.log2(len(part) / keep) / 2))
-        block, groups = 2**shift, -(-len(part) // 2**shift)
-        right = torch.from_numpy(space.gallery_side(part, dtype, block * groups))
-        tile = torch.empty(_TILE_ROWS, block * groups, dtype=right.dtype)
-        new_values = torch.empty(len(queries), keep, dtype=right.dtype)
-        new_positions = torch.empty(len(queries), keep, dtype=torch.int64)
-        for row in range(0, len(queries), _TILE_ROWS):
-            rows = slice(row, min(row + _TILE_ROWS, len(queries)))
-            left, missing[rows] = space.query_side(queries[rows], dtype)
-            bounds = torch.mm(torch.from_numpy(left), right.T, out=tile[: len(left)]).view(len(left), block, groups)
-            chosen = bounds.amin(dim=1).topk(min(keep, groups), dim=1, largest=False, sorted=False).indices
-            inside = bounds.transpose(1, 2).gather(1, chosen[:, :, None].expand(-1, -1, block)).flatten(1)
-            new_values[rows], found = inside.topk(keep, dim=1, largest=False, sorted=False)
-            new_positions[rows] = chosen.gather(1, found >> shift) + (found & (block - 1)) * groups + start
-        values, positions = torch.cat([values, new_values], 1), torch.cat([positions, new_positions], 1)
-        if values.shape[1] > count:
-            values, found = values.topk(count, dim=1, largest=False, sorted=False)
-            positions = positions.gather(1, found)
-    everything = positions.shape[1] == len(gallery)
-    reach = np.full(len(queries), np.inf) if everything else values.amax(dim=1).double().numpy() + missing
-    return positions.sort(dim=1).values.numpy(), reach
-
-
 def rerank(queries: Rows, gallery: Rows, positions: Positions, k: int, space: Space) -> tuple[Floats, Positions]:
     """The k nearest of each query's candidates by exact distance; ties keep the candidates' order.
 
@@ -159,6 +115,9 @@ def rerank(queries: Rows, gallery: Rows, positions: Positions, k: int, space: Sp
         squared[rows] = np.take_along_axis(distance, order, axis=1)
         nearest[rows] = np.take_along_axis(positions[rows], order, axis=1)
 
+    if len(queries) <= step:
+        settle(0)
+        return squared, nearest
     # numpy in threads rather than torch: these are thousands of short steps, and each would be a barrier of its own
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         list(pool.map(settle, range(0, len(queries), step)))

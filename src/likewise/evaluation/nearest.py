@@ -15,26 +15,22 @@ working memory is some tiles, about 200 MB at most, whatever the sizes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from likewise.errors import EvaluationError
 from likewise.evaluation._inputs import ArrayLike, as_embeddings, check_choice, check_k, check_same_dimension
+from likewise.evaluation._slabs import certified
 from likewise.evaluation._tiles import (
     Floats,
     Positions,
     Rows,
     Space,
-    candidates,
     full_precision,
-    rerank,
     squared_distances,
     within,
 )
 
-_SPARE = 16  # candidates beyond k: enough to prove the k-th in all rows of Fashion-MNIST embeddings (64-D)
 _WIDE_ROWS = 16  # queries at a time in the third pass, whose number of candidates is not known beforehand
 
 
@@ -101,7 +97,7 @@ def nearest(
 
 def _search(queries: Rows, gallery: Rows, k: int, *, unit: bool) -> tuple[Floats, Positions]:
     space = Space.around(queries, gallery, unit=unit)
-    squared, indices, proven = _certified(queries, gallery, k, space, np.float32)
+    squared, indices, proven = certified(queries, gallery, k, space, np.float32)
     # a query without a direction is equally far from everything
     undirected = space.penalty(queries) > 0
     squared[undirected], indices[undirected], proven[undirected] = 2, np.arange(k), True
@@ -110,23 +106,13 @@ def _search(queries: Rows, gallery: Rows, k: int, *, unit: bool) -> tuple[Floats
     return squared, indices
 
 
-def _certified(
-    queries: Rows, gallery: Rows, k: int, space: Space, dtype: type[np.floating[Any]]
-) -> tuple[Floats, Positions, NDArray[np.bool_]]:
-    """One tiled pass: squared distances, positions, and whether each row's answer is proven."""
-    positions, reach = candidates(queries, gallery, min(k + _SPARE, len(gallery)), space, dtype)
-    squared, indices = rerank(queries, gallery, positions, k, space)
-    # strictly nearer than everything else, with room for the float64 rounding of the exact distance itself
-    return squared, indices, squared[:, -1] * space.scale**2 * (1 + 1e-12) < reach
-
-
 def _search_distinct(queries: Rows, gallery: Rows, k: int, *, unit: bool) -> tuple[Floats, Positions]:
     """Passes two and three, on the distinct gallery rows, expanded to all rows at the end."""
     first, group = _distinct_rows(gallery)
     rows = gallery if len(first) == len(gallery) else gallery[first]
     kept = min(k, len(rows))
     space = Space.around(queries, rows, unit=unit)
-    squared, indices, proven = _certified(queries, rows, kept, space, np.float64)
+    squared, indices, proven = certified(queries, rows, kept, space, np.float64)
     for start in range(0, int((~proven).sum()), _WIDE_ROWS):
         part = np.flatnonzero(~proven)[start : start + _WIDE_ROWS]
         squared[part], indices[part] = _search_within(queries[part], rows, kept, squared[part, -1], space)

@@ -7,8 +7,10 @@ process that is killed leaves files that no version names. Its distances are squ
 from __future__ import annotations
 
 import re
+import time
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ from likewise.errors import SearchIndexError
 __all__ = ["Distance", "LanceItems", "quoted"]
 
 TABLE = "items"
+SETTLED_NS = 10**9  # a folder's time that is older stands for one state of it
 Distance = Literal["cosine", "euclidean"]
 
 
@@ -53,6 +56,8 @@ class LanceItems:
 
     def __init__(self, folder: Path, distance: Distance) -> None:
         self._metric: Literal["cosine", "l2"] = "cosine" if distance == "cosine" else "l2"
+        self._versions = folder / f"{TABLE}.lance" / "_versions"
+        self._seen: int | None = None
         try:
             self._table = _lancedb().connect(str(folder)).open_table(TABLE)
         except (OSError, ValueError, RuntimeError) as error:
@@ -61,6 +66,7 @@ class LanceItems:
                 expected=f"Expected the folder {TABLE}.lance that LanceDB wrote.",
                 advice="Copy the folder again, or make the index anew.",
             ) from error
+        self._version = int(self._table.version)
 
     @staticmethod
     def create(folder: Path, schema: pa.Schema) -> None:
@@ -70,13 +76,29 @@ class LanceItems:
     def refresh(self) -> int:
         """Go to the newest version that any process has committed; returns its number."""
         self._table.checkout_latest()
-        return int(self._table.version)
+        self._version = int(self._table.version)
+        return self._version
+
+    def follow(self) -> int:
+        """``refresh`` where a commit may have come since the last call: what a reader asks before each search.
+
+        A commit renames a file into the folder of versions, so one look at the time of that folder tells. Two commits within
+        a tick of the clock share a time, so one that is younger than a second is not relied on.
+        """
+        try:
+            changed = self._versions.stat().st_mtime_ns
+        except OSError:
+            return self.refresh()
+        if changed != self._seen:
+            self._seen = changed if time.time_ns() - changed > SETTLED_NS else None
+            self.refresh()
+        return self._version
 
     def count(self, where: str | None = None) -> int:
         """Rows, all or those that match."""
         return int(self._asked(lambda: self._table.count_rows(where), where))
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         """Of the table."""
         return self._table.schema
@@ -96,15 +118,16 @@ class LanceItems:
         """Join small files, take new rows into the indices."""
         self._table.optimize()
 
-    def column(self, name: str, where: str | None = None) -> tuple[pa.ChunkedArray, NDArray[np.uint64]]:
-        """One column of all rows, or of those that match, with their row ids."""
-        query = self._table.search().select([name]).with_row_id(True)
-        found = self._asked((query.where(where) if where else query).to_arrow, where)
-        return found[name], found["_rowid"].to_numpy()
+    def columns(self, names: list[str], where: str | None = None) -> pa.Table:
+        """Columns of all rows, or of those that match, and their row ids as ``_rowid``."""
+        query = self._table.search().select(names).with_row_id(True)
+        found: pa.Table = self._asked((query.where(where) if where else query).to_arrow, where)
+        return found
 
     def row_ids(self, where: str) -> NDArray[np.uint64]:
         """Row ids of the rows that match."""
-        return self.column("id", where)[1]
+        found: NDArray[np.uint64] = self.columns(["id"], where)["_rowid"].to_numpy()
+        return found
 
     def rows(self, row_ids: NDArray[np.uint64], columns: list[str]) -> list[dict[str, Any]]:
         """Rows by row id, in the order given."""

@@ -17,17 +17,20 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
 
 from likewise.data import ImageDataset
 from likewise.data.source import OnBadImage
 from likewise.errors import SearchIndexError
 from likewise.index._lance import LanceItems
-from likewise.index.approximate import APPROXIMATE_FROM, build_approximate
+from likewise.index.approximate import APPROXIMATE_FROM, build_approximate, check_recall
+from likewise.index.centres import Centres
 from likewise.index.manifest import Approximate, Distance, Manifest
 from likewise.index.queries import Query, answer
 from likewise.index.rows import Hit, item_schema
 from likewise.index.searching import ImageLike, Searcher, embed_image
 from likewise.index.stream import Feed, feed_of_dataset, feed_of_source
+from likewise.index.vectors import MOST_BYTES
 from likewise.index.writing import Added, delete_rows, known_ids, not_writable, tidy, write_feed
 from likewise.models import EmbeddingModel, load_model, save_model
 from likewise.models.identity import model_id
@@ -50,7 +53,7 @@ class Index:
         self.manifest = manifest
         self._model = model
         self._items = LanceItems(folder, manifest.distance)
-        self._searcher = Searcher(self._items, manifest)
+        self._searcher = self._reader()
 
     @classmethod
     def create(
@@ -102,7 +105,7 @@ class Index:
                 beside.rename(folder)
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise not_writable(folder, error) from error
         return cls(folder, manifest, model)
 
@@ -133,13 +136,15 @@ class Index:
         return self._model
 
     def __len__(self) -> int:
-        self._items.refresh()
-        return self._items.count()
+        with self._searcher.turn:
+            self._items.follow()
+            return self._items.count()
 
     def count(self, filter: str) -> int:
         """Rows that match an SQL condition, such as ``"class_name = 'boot' AND split = 'test'"``."""
-        self._items.refresh()
-        return self._items.count(filter)
+        with self._searcher.turn:
+            self._items.follow()
+            return self._items.count(filter)
 
     def add(
         self,
@@ -160,6 +165,7 @@ class Index:
         Raises:
             SearchIndexError: ids are there already, or the columns are not those of the index.
             DatasetError: the images cannot be had, or one cannot be decoded.
+            Interrupted: SIGINT or SIGTERM came; the rows so far are there.
         """
         feed = self._feed(data, options.pop("split", None), options.pop("on_bad_image", "stop"))
         there = known_ids(self._items, feed.ids)
@@ -203,13 +209,17 @@ class Index:
 
         ``add`` does it by itself when the table reaches 200,000 rows and when it has doubled since.
         """
-        if not 0 < recall <= 1:
-            raise SearchIndexError(f"recall is {recall}.", expected="Expected more than 0 and at most 1.")
+        check_recall(recall)
         self._items.refresh()
-        found = build_approximate(self._items, recall, self.manifest.distance)
-        self.manifest = self.manifest.model_copy(update={"approximate": found})
-        self.manifest.write(self.folder)
-        self._searcher = Searcher(self._items, self.manifest)
+        try:
+            found = build_approximate(
+                self.folder, self._items, self.manifest.embedding_dim, recall, self.manifest.distance
+            )
+            self.manifest = self.manifest.model_copy(update={"approximate": found})
+            self.manifest.write(self.folder)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise not_writable(self.folder, error) from error
+        self._searcher = self._reader()
         return found
 
     def search(
@@ -241,6 +251,8 @@ class Index:
             raise SearchIndexError(
                 "A search was given no query, or several.", expected="Expected one of image, text and embedding."
             )
+        if text is not None and not text.strip():
+            raise SearchIndexError(f"The text to search for is {text!r}.", expected="Expected at least one word.")
         if image is not None:
             embedding = embed_image(self.model, image)[0]
         elif text is not None and self.model.text is not None:
@@ -267,8 +279,9 @@ class Index:
             ids: any.
             columns: of the table: those of a hit, ``embedding``, and the further ones.
         """
-        self._items.refresh()
-        return self._items.by_id(ids, columns)
+        with self._searcher.turn:
+            self._items.follow()
+            return self._items.by_id(ids, columns)
 
     def neighbors(
         self, embeddings: ArrayLike, k: int = 10, *, filter: str | None = None, exact: bool | None = None
@@ -282,9 +295,15 @@ class Index:
         Returns:
             For each query its ids, nearest first, and their distances.
         """
-        self._searcher.refresh()
-        row_ids, distances = self._searcher.nearest(embeddings, k, filter, exact)
-        return self._searcher.names(row_ids), distances
+        with self._searcher.turn:
+            self._searcher.refresh()
+            row_ids, distances = self._searcher.nearest(embeddings, k, filter, exact)
+            return self._searcher.names(row_ids), distances
+
+    def _reader(self) -> Searcher:
+        approximate = self.manifest.approximate
+        held = approximate is not None and approximate.held == "memory"
+        return Searcher(self._items, self.manifest, Centres.read(self.folder, self.manifest.distance) if held else None)
 
     def _feed(self, data: Images, split: str | None, on_bad_image: OnBadImage) -> Feed:
         if isinstance(data, Feed):
@@ -300,9 +319,9 @@ class Index:
         return Added(written, kept, bad)
 
     def _tidy(self) -> None:
-        rows = tidy(self.folder, self._items)
-        built = 0 if self.manifest.approximate is None else self.manifest.approximate.rows
-        if rows >= max(APPROXIMATE_FROM, 2 * built):
+        rows, built = tidy(self.folder, self._items), self.manifest.approximate
+        outgrown = built is not None and built.held == "memory" and rows * self.manifest.embedding_dim * 4 > MOST_BYTES
+        if outgrown or rows >= max(APPROXIMATE_FROM, 0 if built is None else 2 * built.rows):
             self.build()
 
     def __repr__(self) -> str:

@@ -28,6 +28,7 @@ class Approximate(BaseModel):
         probes: partitions that a search looks into, the fewest that reached the recall asked for.
         recall: share of the true 10 nearest that it found, over ``sample`` rows as queries.
         sample: number of those rows.
+        held: where its partitions are: in ``memory``, over the embeddings there, or on ``disk``, as LanceDB's index.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class Approximate(BaseModel):
     probes: int
     recall: float
     sample: int
+    held: Literal["memory", "disk"] = "disk"
 
 
 class Manifest(BaseModel):

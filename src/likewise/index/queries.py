@@ -73,18 +73,21 @@ def answer(
         exact: look at every embedding even where there is an approximate index.
         pictures: read the thumbnails.
     """
-    searcher.refresh()
-    captions = any(query.text is not None for query in queries) and searcher.has_captions()
-    alike = _alike(searcher, queries, captions, exact)
-    words = [
-        searcher.in_captions(query.text, _depth(query, captions), query.filter)
-        if query.text is not None and (captions or query.embedding is None)
-        else None
-        for query in queries
-    ]
-    rankings = [ranking for ranking in (*alike, *words) if ranking is not None]
-    known = searcher.hits(np.concatenate([row_ids for row_ids, _ in rankings]), pictures=pictures) if rankings else {}
-    return [_hits(query, near, found, known) for query, near, found in zip(queries, alike, words, strict=True)]
+    with searcher.turn:
+        searcher.refresh()
+        captions = any(query.text is not None for query in queries) and searcher.has_captions()
+        alike = _alike(searcher, queries, captions, exact)
+        words = [
+            searcher.in_captions(query.text, _depth(query, captions), query.filter)
+            if query.text is not None and (captions or query.embedding is None)
+            else None
+            for query in queries
+        ]
+        rankings = [ranking for ranking in (*alike, *words) if ranking is not None]
+        known = (
+            searcher.hits(np.concatenate([row_ids for row_ids, _ in rankings]), pictures=pictures) if rankings else {}
+        )
+        return [_hits(query, near, found, known) for query, near, found in zip(queries, alike, words, strict=True)]
 
 
 def _depth(query: Query, captions: bool) -> int:

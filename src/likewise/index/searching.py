@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from likewise.data.decode import UnreadableImageError, decode, quiet_pillow
 from likewise.errors import DatasetError, SearchIndexError
 from likewise.index._lance import LanceItems
+from likewise.index.centres import Centres
 from likewise.index.manifest import Manifest
 from likewise.index.rows import Hit
 from likewise.index.vectors import MOST_BYTES, RowIds, Vectors
@@ -55,32 +57,59 @@ class Searcher:
     Args:
         items: the table.
         manifest: of its index.
+        centres: of the partitions of an approximate index that is held in memory.
+
+    Attributes:
+        turn: held from ``refresh`` to the last look at what was found, so that no other thread moves the table on between.
     """
 
-    def __init__(self, items: LanceItems, manifest: Manifest) -> None:
+    def __init__(self, items: LanceItems, manifest: Manifest, centres: Centres | None = None) -> None:
+        self.turn = threading.RLock()
         self._items = items
         self._manifest = manifest
-        self._vectors: Vectors | None = None
+        self._centres = centres
         self._version = 0
+        self._held: tuple[int, Vectors | None] = (-1, None)
 
     def refresh(self) -> None:
         """Go to the newest version. Row ids mean something in one version only, so a search stays in that of its beginning."""
-        self._version = self._items.refresh()
+        self._version = self._items.follow()
 
     def nearest(
         self, queries: ArrayLike, k: int, where: str | None, exact: bool | None
     ) -> tuple[list[RowIds], list[NDArray[np.float32]]]:
         """Row ids and distances of the k nearest rows of each query (Q, D)."""
         asked = self._checked(queries, k)
-        approximate = self._manifest.approximate if not exact else None
-        size = self._items.count() * self._manifest.embedding_dim * 4
-        if approximate is None and size <= MOST_BYTES:
-            if self._vectors is None or self._vectors.version != self._version:
-                self._vectors = Vectors.read(self._items, self._version, self._manifest.embedding_dim)
+        vectors = self._vectors()
+        if vectors is None:
+            return self._on_disk(asked, k, where, exact)
+        approximate = self._manifest.approximate
+        if vectors.centres is None or approximate is None or exact or where is not None:
             among = None if where is None else self._items.row_ids(where)
-            all_ids, all_distances = self._vectors.nearest(asked, k, self._manifest.distance, among)
-            return list(all_ids), list(all_distances)
-        probes = None if approximate is None else approximate.probes
+            places, all_distances = vectors.nearest(asked, k, among)
+            return list(vectors.row_ids(places)), list(all_distances)
+        found = [vectors.nearly(query, k, approximate.probes) for query in asked]
+        # The partitions looked into may hold fewer rows than were asked for.
+        short = [row for row, (near, _) in enumerate(found) if len(near) < min(k, len(vectors))]
+        if short:
+            for row, near, distances in zip(short, *vectors.nearest(asked[short], k), strict=True):
+                found[row] = near, distances
+        return [vectors.row_ids(near) for near, _ in found], [distances for _, distances in found]
+
+    def _vectors(self) -> Vectors | None:
+        """The embeddings of this version, or None where they are too many to be held."""
+        if self._held[0] != self._version:
+            dimension, distance = self._manifest.embedding_dim, self._manifest.distance
+            fits = self._items.count() * dimension * 4 <= MOST_BYTES
+            vectors = Vectors.read(self._items, dimension, distance, self._centres) if fits else None
+            self._held = self._version, vectors
+        return self._held[1]
+
+    def _on_disk(
+        self, asked: NDArray[np.float32], k: int, where: str | None, exact: bool | None
+    ) -> tuple[list[RowIds], list[NDArray[np.float32]]]:
+        approximate = self._manifest.approximate if not exact else None
+        probes = None if approximate is None or approximate.held == "memory" else approximate.probes
         found = []
         for query in asked:
             row_ids, distances = self._items.nearest(query, k, probes=probes, where=where)
@@ -123,6 +152,9 @@ class Searcher:
 
     def names(self, row_ids: list[RowIds]) -> list[list[str]]:
         """Ids of the rows found by each query, in the order given; each row is read once."""
+        vectors = self._vectors()
+        if vectors is not None:
+            return [vectors.ids(vectors.places(found)) for found in row_ids]
         distinct = np.unique(np.concatenate(row_ids))
         known = dict(zip(distinct.tolist(), self._items.rows(distinct, ["id"]), strict=True))
         return [[known[row_id]["id"] for row_id in found.tolist()] for found in row_ids]

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from likewise.data import BadImage
-from likewise.errors import SearchIndexError
+from likewise.errors import Interrupted, SearchIndexError
 from likewise.index._lance import LanceItems, quoted
 from likewise.index.rows import items_of
 from likewise.index.stream import Feed
 from likewise.models import EmbeddingModel
+from likewise.training.interruption import StopWish
 from likewise.training.progress import StepProgress
 
 __all__ = ["Added", "committing", "delete_rows", "known_ids", "not_writable", "tidy", "write_feed"]
@@ -73,7 +74,7 @@ def not_writable(folder: Path, error: Exception) -> SearchIndexError:
 def known_ids(items: LanceItems, ids: Sequence[str]) -> set[str]:
     """Those of ``ids`` that the table has."""
     items.refresh()
-    there = items.column("id")[0]
+    there = items.columns(["id"])["id"]
     asked = pa.array(ids, pa.string())
     return set(asked.filter(pc.is_in(asked, value_set=there.combine_chunks())).to_pylist())
 
@@ -107,15 +108,25 @@ def write_feed(
             items.write(rows, replace=replace)
             return len(rows) if replace else items.count() - before
 
-    with StepProgress("indexing", feed.total, start=0, batch_size=1, unit="image", quiet=quiet) as shown:
+    with (
+        StopWish() as stop,
+        StepProgress("indexing", feed.total, start=0, batch_size=1, unit="image", quiet=quiet) as shown,
+    ):
         for batch in feed.embedded(model, batch_size):
             chosen = {
                 name: [values[place[identity]] for identity in batch.rows["id"]] for name, values in further.items()
             }
             waiting.append(items_of(batch, schema, source=feed.name, further=chosen, pictures=pictures))
             bad += batch.bad
-            if sum(map(len, waiting)) >= COMMIT_ROWS:
+            stopped = stop.number and batch.end < feed.total
+            if sum(map(len, waiting)) >= (1 if stopped else COMMIT_ROWS):
                 written += commit()
+            if stopped:
+                raise Interrupted(
+                    f"{stop.wished} after image {batch.end:,} of {feed.total:,}.",
+                    expected=f"The rows so far are in {folder}.",
+                    advice='Run the same command again, or add with existing="keep", to go on.',
+                )
             shown.advance(None, batch.end - at)
             at = batch.end
     if waiting:
