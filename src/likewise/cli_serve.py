@@ -18,13 +18,16 @@ app = typer.Typer()
 @app.command()
 def serve(
     path: Annotated[Path, typer.Argument(metavar="INDEX|RUN", help="An index, or a run, whose images are indexed.")],
+    others: Annotated[
+        list[Path] | None, typer.Argument(metavar="[INDEX|RUN]…", help="More over the same images, to compare with.")
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in, and needs a token.")] = "127.0.0.1",
     token: Annotated[str | None, typer.Option(envvar="LIKEWISE_TOKEN", help="That every request must carry.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Serve an index over HTTP: search, embeddings, zero-shot classes; /docs says how to ask."""
+    """Serve an index: a page to explore it at /, and search, embeddings and zero-shot classes over HTTP (/docs)."""
     from likewise import verbs
 
     def started(address: str) -> None:
@@ -40,4 +43,4 @@ def serve(
                 )
         sys.stdout.flush()
 
-    verbs.serve(path, host=host, port=port, token=token, device=device, started=started)
+    verbs.serve(path, *(others or ()), host=host, port=port, token=token, device=device, started=started)

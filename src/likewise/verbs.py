@@ -193,7 +193,7 @@ def index(
 
 def serve(
     path: str | os.PathLike[str],
-    *,
+    *others: str | os.PathLike[str],
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str | None = None,
@@ -204,6 +204,7 @@ def serve(
 
     Args:
         path: of an index; or of a run, whose images are then indexed into its folder ``index/``, once.
+        others: of further ones over the same images, for the explorer page to compare with.
         host: address to listen at; one that is not of this machine alone needs a token.
         port: 0 takes any that is free.
         token: that every request must carry.
@@ -227,5 +228,6 @@ def serve(
     # The address first: what is wrong with it is said before anything is embedded.
     listener = listen(host, port, token)
     with listener:
-        app = create_app(open_served(path, device=device), token=token, hosts=[host])
+        index, *compared = (open_served(each, device=device) for each in (path, *others))
+        app = create_app(index, others=compared, token=token, hosts=[host])
         run_server(app, listener, started)

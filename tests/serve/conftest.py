@@ -21,8 +21,8 @@ ROWS = 120
 Ask = Callable[..., httpx.Response]
 
 
-def make_model(*, text: bool) -> EmbeddingModel:
-    torch.manual_seed(0)
+def make_model(*, text: bool, seed: int = 0) -> EmbeddingModel:
+    torch.manual_seed(seed)
     spec = InputSpec(channels=1, height=8, width=8, mean=(0.4,), std=(0.3,))
     words = SmallTransformerOptions(width=16, heads=2, layers=1).fitted(["a red shoe", "a photo of a seven nine"])
     return EmbeddingModel(

@@ -7,7 +7,7 @@ from likewise.evaluation.classification import ClassificationScores, classificat
 from likewise.evaluation.clustering import ClusteringResult, clustering
 from likewise.evaluation.components import ComponentsResult, independent_components
 from likewise.evaluation.downstream import downstream
-from likewise.evaluation.duplicates import DuplicatesResult, duplicates
+from likewise.evaluation.duplicates import DuplicatesResult, duplicate_pairs, duplicates
 from likewise.evaluation.embedded_split import EmbeddedSplit
 from likewise.evaluation.few_labels import FewLabelsResult, few_labels
 from likewise.evaluation.gallery import Gallery
@@ -15,7 +15,7 @@ from likewise.evaluation.geometry import GeometryResult, geometry
 from likewise.evaluation.image_text import ImageTextResult, RankedQueries, image_text_retrieval
 from likewise.evaluation.intervals import PairedDifference, mean_interval, paired_bootstrap, wilson
 from likewise.evaluation.knn import KnnResult, knn, knn_vote
-from likewise.evaluation.label_issues import LabelIssuesResult, label_issues
+from likewise.evaluation.label_issues import LabelIssuesResult, label_gaps, label_issues, label_issues_vote
 from likewise.evaluation.linear_maps import LinearMap, Paired, cca_map, ridge_map
 from likewise.evaluation.linear_probe import LinearProbeResult, linear_probe
 from likewise.evaluation.linear_retrieval import LinearBaseline, cca_retrieval, chance_recall, ridge_retrieval
@@ -66,6 +66,7 @@ __all__ = [
     "classification_scores",
     "clustering",
     "downstream",
+    "duplicate_pairs",
     "duplicates",
     "evaluate",
     "evaluate_unlabeled",
@@ -77,7 +78,9 @@ __all__ = [
     "independent_components",
     "knn",
     "knn_vote",
+    "label_gaps",
     "label_issues",
+    "label_issues_vote",
     "linear_probe",
     "mean_interval",
     "modality_geometry",

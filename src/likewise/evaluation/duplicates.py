@@ -69,6 +69,29 @@ def duplicates(
     other = x if gallery is None else as_embeddings(gallery, "gallery")
     k = min(MOST_COPIES, len(other) - int(inside))
     distances, neighbors = nearest(x, other, k, distance=distance, exclude_self=inside)
+    return duplicate_pairs(distances, neighbors, ratio=ratio, threshold=threshold, inside=inside)
+
+
+def duplicate_pairs(
+    distances: NDArray[np.float32],
+    neighbors: NDArray[np.int64],
+    *,
+    ratio: float = 0.1,
+    threshold: float | None = None,
+    inside: bool = True,
+) -> DuplicatesResult:
+    """The second half of ``duplicates``, for neighbours that ``nearest`` has already found.
+
+    Args:
+        distances, neighbors: (N, k) as ``nearest`` returns them.
+        ratio, threshold: as in ``duplicates``.
+        inside: the neighbours are others of the same N samples.
+
+    Example:
+        >>> distances = np.array([[0.01], [0.01], [0.9], [0.8]], np.float32)
+        >>> duplicate_pairs(distances, np.array([[1], [0], [0], [2]])).pairs.tolist()
+        [[0, 1]]
+    """
     limit = float(threshold) if threshold is not None else ratio * float(np.median(distances[:, 0]))
     rows, places = np.nonzero(distances <= limit)
     pairs = np.stack([rows, neighbors[rows, places]], axis=1)
@@ -77,7 +100,7 @@ def duplicates(
     if inside:
         pairs, first = np.unique(np.sort(pairs, axis=1), axis=0, return_index=True)
         found = found[first]
-        groups = _groups(pairs, len(x))
+        groups = _groups(pairs, len(distances))
     order = np.lexsort((pairs[:, 1], pairs[:, 0], found))
     return DuplicatesResult(pairs[order].astype(np.int64), found[order], limit, groups)
 

@@ -28,6 +28,7 @@ _EXAGGERATED_ITERATIONS = 150
 _ITERATIONS = 250
 _ANGLE = 0.5
 _START_DEVIATION = 1e-4  # openTSNE's and scikit-learn's scale of the first coordinate at the start
+_INTERPOLATED_FROM = 10_000  # samples from which a grid (FIt-SNE) is faster than Barnes-Hut's tree
 _UMAP_NEIGHBORS = 15
 _FEWEST = 4  # below this there are no neighbourhoods to keep and the principal components are drawn
 
@@ -91,7 +92,7 @@ def _tsne(x: NDArray[Any], flat: NDArray[np.float32], seed: int) -> NDArray[np.f
     layout = TSNE(
         early_exaggeration_iter=_EXAGGERATED_ITERATIONS,
         n_iter=_ITERATIONS,
-        negative_gradient_method="bh",
+        negative_gradient_method="bh" if len(x) < _INTERPOLATED_FROM else "fft",
         theta=_ANGLE,
         learning_rate="auto",
         n_jobs=threads,

@@ -4,7 +4,7 @@ from likewise.index.embed_file import EmbeddedFile, embed_to_file
 from likewise.index.index import Index
 from likewise.index.manifest import Approximate, Distance, Manifest
 from likewise.index.queries import Query
-from likewise.index.rows import Hit
+from likewise.index.rows import Hit, Scan
 from likewise.index.stream import Feed, feed_of_dataset, feed_of_source, place
 from likewise.index.writing import Added
 
@@ -18,6 +18,7 @@ __all__ = [
     "Index",
     "Manifest",
     "Query",
+    "Scan",
     "embed_to_file",
     "feed_of_dataset",
     "feed_of_source",

@@ -27,7 +27,7 @@ from likewise.index.approximate import APPROXIMATE_FROM, build_approximate, chec
 from likewise.index.centres import Centres
 from likewise.index.manifest import Approximate, Distance, Manifest
 from likewise.index.queries import Query, answer
-from likewise.index.rows import Hit, item_schema
+from likewise.index.rows import Hit, Scan, item_schema
 from likewise.index.searching import ImageLike, Searcher, embed_image
 from likewise.index.stream import Feed, feed_of_dataset, feed_of_source
 from likewise.index.vectors import MOST_BYTES
@@ -145,6 +145,22 @@ class Index:
         with self._searcher.turn:
             self._items.follow()
             return self._items.count(filter)
+
+    @property
+    def version(self) -> int:
+        """Number of the newest commit that any process has made; each commit has a larger one."""
+        with self._searcher.turn:
+            return self._items.follow()
+
+    def scan(self, columns: Sequence[str]) -> Scan:
+        """Go through columns of all rows in bounded memory, in the order in which they lie.
+
+        Args:
+            columns: of ``id``, ``split``, ``label``, ``class_name``, ``caption``, ``source``, ``item``, ``thumbnail``,
+                ``embedding`` and the further ones.
+        """
+        with self._searcher.turn:
+            return Scan(self._items.refresh(), self._items.count(), self._items.batches(columns))
 
     def add(
         self,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ from likewise.errors import SearchIndexError
 from likewise.index.stream import EmbeddedBatch, embedding_column
 from likewise.index.thumbnails import thumbnails
 
-__all__ = ["TYPES", "Hit", "item_schema", "items_of"]
+__all__ = ["TYPES", "Hit", "Scan", "item_schema", "items_of"]
 
 TYPES: dict[str, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
 
@@ -51,6 +51,20 @@ class Hit:
         """Plain values, without the thumbnail."""
         values = {key: value for key, value in vars(self).items() if key not in ("thumbnail", "columns")}
         return values | self.columns
+
+
+class Scan(NamedTuple):
+    """All rows of one version of a table.
+
+    Args:
+        version: of the table.
+        rows: in it.
+        batches: of some thousand rows each.
+    """
+
+    version: int
+    rows: int
+    batches: Iterator[pa.RecordBatch]
 
 
 def item_schema(dimension: int, columns: Mapping[str, str]) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""An index over HTTP: search, neighbours, embeddings, zero-shot classes, for programs and for people on one machine."""
+"""An index over HTTP: search, neighbours, embeddings and zero-shot classes for programs, the explorer page for people."""
 
 from likewise.serve.app import create_app
 from likewise.serve.limits import Limits

@@ -12,6 +12,7 @@ from likewise.index import Index
 from likewise.serve.access import Access
 from likewise.serve.body import BodyLimit
 from likewise.serve.engine import Engine
+from likewise.serve.explore import explorer_router
 from likewise.serve.gate import Gate
 from likewise.serve.limits import Limits
 from likewise.serve.metrics import Counted, Metrics
@@ -26,6 +27,7 @@ __all__ = ["create_app"]
 def create_app(
     index: Index,
     *,
+    others: Sequence[Index] = (),
     token: str | None = None,
     limits: Limits | None = None,
     hosts: Sequence[str] = (),
@@ -34,6 +36,7 @@ def create_app(
 
     Args:
         index: what is searched; its model embeds what clients send.
+        others: indexes of other models over the same images, for the explorer page to compare with.
         token: that every request must carry (``Authorization: Bearer …``); None lets everybody ask who calls the server by a
             name of this machine.
         limits: of requests; see ``Limits``.
@@ -68,6 +71,7 @@ def create_app(
     app.include_router(search_router(engine))
     app.include_router(model_router(engine))
     app.include_router(status_router(engine, metrics))
+    app.include_router(explorer_router(index, others))
     # From the inside out: what is added last sees a request first.
     app.add_middleware(BodyLimit, most=limits.upload_bytes)
     app.add_middleware(Gate, waiting=limits.waiting, seconds=limits.seconds)
