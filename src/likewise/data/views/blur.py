@@ -28,7 +28,8 @@ def blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
         kernel: odd; one that reaches farther than the image reflects is cut to it.
     """
     batch, channels, height, width = images.shape
-    across, down = _bands(sigma, kernel // 2, width), _bands(sigma, kernel // 2, height)
+    across = _bands(sigma, kernel // 2, width)
+    down = across if height == width else _bands(sigma, kernel // 2, height)
     rows = torch.bmm(images.view(batch, channels * height, width), across.mT)
     return down[:, None] @ rows.view(images.shape)
 

@@ -27,8 +27,9 @@ from likewise.errors import DatasetError
 
 __all__ = ["draw_views", "make_views"]
 
-# Values in a chunk on a CPU, for each thread: 2 MiB in float32, about a core's second-level cache.
-CHUNK = 2**19
+# Values in a chunk on a CPU, for each thread: 4 MiB in float32. Half of it lies better in the cache and loses more than that by
+# twice as many calls; measured at 32 and at 96 pixels.
+CHUNK = 2**20
 
 
 def draw_views(images: Tensor, options: Sequence[ViewOptions], generator: torch.Generator | Draws) -> list[Tensor]:
