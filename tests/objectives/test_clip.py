@@ -71,6 +71,23 @@ def test_a_duplicate_pair_gets_no_repelling_gradient() -> None:
     assert pull["positives"] > 0.01
 
 
+def test_ids_tell_where_captions_differ_and_change_nothing_where_they_are_the_same_words() -> None:
+    """Rows of one same text sum up to the same with ids and without; those of two texts for one thing do not."""
+    generator = torch.Generator().manual_seed(4)
+    kinds = torch.tensor([0, 0, 1, 2, 2, 2])
+    same, other = torch.randn(3, 4, generator=generator)[kinds], torch.randn(6, 4, generator=generator)
+    start = torch.randn(6, 4, generator=generator)
+    pull = {}
+    for words, text in (("same", same), ("other", other)):
+        for ids in (None, kinds):
+            image = start.clone().requires_grad_()
+            clip_loss(image, text, temperature=0.5, positives=ids).backward()
+            assert image.grad is not None
+            pull[words, ids is None] = image.grad
+    torch.testing.assert_close(pull["same", True], pull["same", False], rtol=1e-4, atol=1e-6)
+    assert (pull["other", True] - pull["other", False]).abs().max() > 0.01
+
+
 def test_pairs_of_one_caption_have_one_id_unless_duplicates_are_ignored() -> None:
     data = dataset()
     _, batch = one_batch(build(data), data)

@@ -112,9 +112,9 @@ def _photographs(budget: Budget) -> dict[str, Any]:
         "embedding_dim": 512,
         "dropout": 0.3,
         "training": {
-            "epochs": 2 if budget == "smoke" else 12,
+            "epochs": 2 if budget == "smoke" else 16,
             "batch_size": 64 if budget == "smoke" else 256,
-            "learning_rate": 1e-3,
+            "learning_rate": 2e-3,
             "weight_decay": 0.1,
             "encoder_rate": 0.1,
             "freeze": "both",
