@@ -30,8 +30,8 @@ def test_rooms_import_only_from_rooms_above_them() -> None:
     above = [
         *("errors", "launch", "losses", "models", "data", "objectives", "evaluation"),
         *("recipe_options", "recipe", "recipes", "training"),
-        *("comparison", "report", "index", "serve", "export", "estimator_settings", "estimator", "verbs"),
-        *("terminal", "cli_search", "cli_serve", "cli_export", "cli", "demo", "__main__", "__init__"),
+        *("cluster", "comparison", "report", "index", "serve", "export", "estimator_settings", "estimator", "verbs"),
+        *("terminal", "cli_compare", "cli_search", "cli_serve", "cli_export", "cli", "demo", "__main__", "__init__"),
     ]
     source = ROOT / "src" / "likewise"
     rooms = {path.stem if path.is_file() else path.name for path in source.iterdir() if path.suffix in ("", ".py")}

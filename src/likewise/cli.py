@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from likewise import cli_export, cli_search, cli_serve
+from likewise import cli_compare, cli_export, cli_search, cli_serve
 from likewise.errors import Interrupted, LikewiseError, RankError, RecipeError
 from likewise.launch import launched_rank
-from likewise.terminal import Json, OnBad, output, print_json
+from likewise.terminal import BudgetOption, Json, OnBad, Sets, Source, checked_budget, output, print_json, settings
 
 __all__ = ["app", "main", "show_messages"]
 
@@ -32,30 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-Source = Annotated[str | None, typer.Option("--data", metavar="SOURCE", help="A name, a path or a hub id.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeat.")]
-BudgetOption = Annotated[str | None, typer.Option("--budget", help="smoke, laptop or paper.")]
-
-
-def _settings(sets: list[str] | None, on_bad_image: str | None = None) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for item in sets or []:
-        key, equals, text = item.partition("=")
-        if not equals or not key:
-            raise RecipeError(f"--set {item!r} has no value.", expected="Expected KEY=VALUE, such as epochs=3.")
-        try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {item!r} has a value that cannot be read ({error}).") from error
-    if on_bad_image is not None:
-        values["data.on_bad_image"] = on_bad_image
-    return values
-
-
-def _budget(value: str | None) -> Any:
-    if value not in (None, "smoke", "laptop", "paper"):
-        raise RecipeError(f"--budget {value} is not known.", expected="Expected smoke, laptop or paper.")
-    return value
 
 
 def _print_metrics(metrics: dict[str, float]) -> None:
@@ -87,10 +63,10 @@ def train(
         recipe,
         out,
         data=data,
-        budget=_budget(budget),
+        budget=checked_budget(budget),
         seed=seed,
         resume=resume,
-        **{key.replace(".", "__"): value for key, value in _settings(set_, on_bad_image).items()},
+        **{key.replace(".", "__"): value for key, value in settings(set_, on_bad_image).items()},
     )
     if launched_rank():
         return
@@ -101,59 +77,6 @@ def train(
     for warning in run.warnings:
         output.print(f"note: {warning}", markup=False)
     output.print(f"report: {run.folder / 'report.html'}", soft_wrap=True, markup=False)
-
-
-@app.command()
-def compare(
-    recipes: Annotated[list[str], typer.Argument(help="Two or more recipes, or the name of a shipped comparison.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 … n-1 of every recipe.")] = 3,
-    train_sizes: Annotated[
-        str | None, typer.Option(help="Images (100) or shares (0.1) to train on, with commas: 100,1000,1.0.")
-    ] = None,
-    trials: Annotated[
-        int, typer.Option(help="Trials on validation that choose each recipe's settings; 0: as they are.")
-    ] = 0,
-    data: Source = None,
-    set_: Sets = None,
-    budget: BudgetOption = None,
-    out: Annotated[Path, typer.Option(help="Folder; a comparison that is there goes on.")] = Path("runs/comparison"),
-    as_json: Json = False,
-) -> None:
-    """Compare recipes over seeds and training sizes, in one report."""
-    from likewise import verbs
-    from likewise.comparison import as_dict, as_table, chosen_lines
-
-    result = verbs.compare(
-        recipes,
-        out=out,
-        seeds=seeds,
-        train_sizes=_sizes(train_sizes),
-        trials=trials,
-        data=data,
-        budget=_budget(budget),
-        overrides=_settings(set_),
-    )
-    if as_json:
-        print_json(as_dict(result) | {"folder": str(out)})
-        return
-    output.print(as_table(result))
-    for line in chosen_lines(result):
-        output.print(f"chosen for {line}", soft_wrap=True, markup=False)
-    for statement in result.statements:
-        output.print(f"- {statement}", soft_wrap=True, markup=False)
-    output.print(f"report: {out / 'report.html'}", soft_wrap=True, markup=False)
-
-
-def _sizes(text: str | None) -> list[int | float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) if "." in part else int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise RecipeError(
-            f"--train-sizes {text!r} cannot be read.",
-            expected="Expected counts and shares with commas between, such as 100,1000,0.1,1.0.",
-        ) from error
 
 
 @app.command()
@@ -196,15 +119,15 @@ def recipes(
     from likewise.recipes import comparison_names, comparison_title, load_recipe, load_recipes, recipe_names
 
     if name is not None:
-        recipe = load_recipe(name, budget=_budget(budget))
+        recipe = load_recipe(name, budget=checked_budget(budget))
         if as_json:
             print_json(recipe.model_dump(mode="json"))
         else:
             sys.stdout.write(recipe.to_yaml())
         return
-    listed = [load_recipe(shipped, budget=_budget(budget)) for shipped in recipe_names()]
+    listed = [load_recipe(shipped, budget=checked_budget(budget)) for shipped in recipe_names()]
     compared = {
-        shipped: [recipe.name for recipe in load_recipes([shipped], budget=_budget(budget))]
+        shipped: [recipe.name for recipe in load_recipes([shipped], budget=checked_budget(budget))]
         for shipped in comparison_names()
     }
     if as_json:
@@ -240,6 +163,7 @@ def data(
         sys.stdout.write(yaml.safe_dump(summary, sort_keys=False, allow_unicode=True))
 
 
+app.add_typer(cli_compare.app)
 app.add_typer(cli_search.app)
 app.add_typer(cli_serve.app)
 app.add_typer(cli_export.app)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from likewise.terminal import Json, OnBad, output, print_json
+from likewise.terminal import EngineOption, Json, OnBad, output, print_json
 
 __all__ = ["app"]
 
@@ -34,12 +34,19 @@ def _bad(items: Any) -> list[dict[str, Any]]:
 def embed(
     run: RunFolder,
     source: SourceName,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="A new Parquet file.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "-o", "--out", metavar="FILE", help="A new Parquet file; NAME.lance a Lance table; ray: a URI too."
+        ),
+    ],
     split: Split = None,
     batch_size: BatchSize = 256,
     on_bad_image: OnBad = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     device: Device = "auto",
+    engine: EngineOption = "local",
+    jobs: Annotated[int | None, typer.Option(min=1, help="With ray: processes that embed.")] = None,
     as_json: Json = False,
 ) -> None:
     """Embed all images of a source into one Parquet file; interrupted, the same command goes on."""
@@ -54,6 +61,8 @@ def embed(
         on_bad_image=_as_typed(on_bad_image or "stop"),
         overwrite=overwrite,
         device=device,
+        engine=engine,
+        jobs=jobs,
     )
     if as_json:
         print_json(vars(written) | {"bad_images": _bad(written.bad_images)})

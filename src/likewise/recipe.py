@@ -98,7 +98,7 @@ class Recipe(Options):
         return self
 
     def stage(self, index: int) -> Self:
-        """The recipe of stage ``index`` of ``before``, complete in itself.
+        """The recipe of stage ``index`` of ``before``, complete in itself; its steps, images or seconds are its own alone.
 
         Raises:
             RecipeError: a setting of the stage does not exist or does not fit.
@@ -107,7 +107,8 @@ class Recipe(Options):
         start, take = self.start, self.start_take
         if index:
             start, take = f"../{self.before[index - 1].name}", self.before[index - 1].take
-        plain = self.model_copy(update={"before": (), "start": start, "start_take": take})
+        training = self.training.model_copy(update={"steps": None, "images": None, "seconds": None})
+        plain = self.model_copy(update={"before": (), "start": start, "start_take": take, "training": training})
         named = {"name": f"{self.name}-{stage.name}", "title": f"{self.title or self.name}: {stage.name}"}
         return plain.with_overrides(named | stage.set)
 

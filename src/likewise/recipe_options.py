@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,8 +26,8 @@ class DataOptions(Options):
     Attributes:
         source: a name (``fashion-mnist``), a path, or a hub id; see ``likewise data SOURCE``.
         validation: images (int) or share (float below 1) of train that selection may look at, drawn by seed.
-        train_size: images (int) or share (float) of what remains to train on; ``None`` is all. Smaller subsets are
-            contained in larger ones.
+        train_size: images (int) or share (float) of what remains to train on, or ``10/class`` for so many of each class;
+            ``None`` is all. Smaller subsets are contained in larger ones.
         learn_from: what the objective sees: ``train``, or, where it needs no labels, the ``unlabeled`` images or ``both``.
             Where the source has no unlabelled split, what ``train_size`` leaves over takes its place.
         unlabeled_size: images (int) or share (float) of the unlabelled ones; ``None`` is all.
@@ -44,7 +44,7 @@ class DataOptions(Options):
 
     source: str
     validation: Count = Field(default=5000, gt=0)
-    train_size: Count | None = Field(default=None, gt=0)
+    train_size: Annotated[Count, Field(gt=0)] | Annotated[str, Field(pattern=r"^[1-9]\d*/class$")] | None = None
     learn_from: LearnFrom = "train"
     unlabeled_size: Count | None = Field(default=None, gt=0)
     label_noise: float = Field(default=0.0, ge=0, lt=1)
@@ -64,6 +64,9 @@ class TrainingOptions(Options):
     Attributes:
         epochs: passes over the training images; 0 measures the model as it was drawn.
         min_steps: at least so many steps: small training sets get more epochs.
+        steps: exactly so many steps, in place of ``epochs``; so are images and seconds, one of the three.
+        images: as many steps as show so many images, to a whole batch; both images of a pair count, two views of one do not.
+        seconds: training ends with the first step that reaches so many seconds; validation and checkpoints do not count.
         batch_size: images a step (pairs a step for objectives that draw pairs), those of all ranks together.
         gradcache: images whose activations are kept at a time, for batches that do not fit; ``None`` keeps the whole batch's.
             The gradient is the same, at the price of one more forward pass; batch normalisation sees chunks.
@@ -95,6 +98,9 @@ class TrainingOptions(Options):
 
     epochs: int = Field(default=10, ge=0)
     min_steps: int = Field(default=0, ge=0)
+    steps: int | None = Field(default=None, ge=1)
+    images: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     batch_size: int = Field(default=256, ge=2)
     gradcache: int | None = Field(default=None, ge=1)
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
@@ -126,6 +132,13 @@ class TrainingOptions(Options):
                     f"{blocks} is {getattr(self, blocks)} and freeze is {self.freeze}, which trains the whole encoder; "
                     f"set {blocks}=0, or freeze={encoder} or both"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> Self:
+        given = [name for name in ("steps", "images", "seconds") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given, and a run has one length")
         return self
 
 

@@ -7,15 +7,64 @@ import sys
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 
-__all__ = ["Json", "OnBad", "output", "print_json"]
+from likewise.errors import RecipeError
+
+__all__ = [
+    "BudgetOption",
+    "EngineOption",
+    "Json",
+    "OnBad",
+    "Sets",
+    "Source",
+    "checked_budget",
+    "output",
+    "print_json",
+    "settings",
+]
 
 # A file or a pipe has no width: tables then take what they need.
 output = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
+Source = Annotated[str | None, typer.Option("--data", metavar="SOURCE", help="A name, a path or a hub id.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeat.")]
+BudgetOption = Annotated[str | None, typer.Option("--budget", help="smoke, laptop or paper.")]
+EngineOption = Annotated[str, typer.Option("--engine", help="local, or ray: a Ray cluster.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OnBad = Annotated[str | None, typer.Option("--on-bad-image", help="stop (default) or skip unreadable images.")]
+
+
+def settings(sets: list[str] | None, on_bad_image: str | None = None) -> dict[str, Any]:
+    """What ``--set`` and ``--on-bad-image`` say, by setting.
+
+    Raises:
+        RecipeError: one of them cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for item in sets or []:
+        key, equals, text = item.partition("=")
+        if not equals or not key:
+            raise RecipeError(f"--set {item!r} has no value.", expected="Expected KEY=VALUE, such as epochs=3.")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {item!r} has a value that cannot be read ({error}).") from error
+    if on_bad_image is not None:
+        values["data.on_bad_image"] = on_bad_image
+    return values
+
+
+def checked_budget(value: str | None) -> Any:
+    """The budget, which is one of those there are.
+
+    Raises:
+        RecipeError: it is not.
+    """
+    if value not in (None, "smoke", "laptop", "paper"):
+        raise RecipeError(f"--budget {value} is not known.", expected="Expected smoke, laptop or paper.")
+    return value
 
 
 def print_json(value: Any) -> None:

@@ -14,7 +14,7 @@ from likewise.data import Splits
 from likewise.data.source import OnBadImage
 from likewise.errors import DatasetError, RunError, SearchIndexError, ServeError
 from likewise.export import export, push
-from likewise.index import Added, Distance, EmbeddedFile, Index, embed_to_file, feed_of_source, place
+from likewise.index import Added, Distance, EmbeddedFile, Index, embed_on_ray, embed_to_file, feed_of_source, place
 from likewise.index.approximate import check_recall
 from likewise.launch import launched_rank
 from likewise.models import load_model
@@ -58,20 +58,17 @@ def compare(
     recipes: Sequence[str | Path | Recipe],
     *,
     out: str | os.PathLike[str],
-    seeds: int = 3,
-    train_sizes: Sequence[int | float] | None = None,
-    trials: int = 0,
+    seeds: int | Sequence[int] = 3,
     data: str | None = None,
     budget: Budget | None = None,
     **options: Any,
 ) -> Comparison:
-    """Objectives × seeds × training sizes, measured, compared and reported; see ``likewise.comparison.compare``.
+    """Objectives × seeds × conditions, measured, compared and reported; see ``likewise.comparison.compare``.
 
-    The run of the first seed with the most images gets a report of its own for every recipe.
+    The run of the first seed under the easiest condition (the most images, clean labels, known classes) gets a report of its
+    own for every recipe.
     """
-    result = comparison.compare(
-        recipes, out=out, seeds=seeds, train_sizes=train_sizes, trials=trials, data=data, budget=budget, **options
-    )
+    result = comparison.compare(recipes, out=out, seeds=seeds, data=data, budget=budget, **options)
     for cell in result.showcase():
         if not (cell / "report.html").is_file():
             run = Run.load(cell)
@@ -118,6 +115,8 @@ def embed(
     on_bad_image: OnBadImage = "stop",
     overwrite: bool = False,
     device: str = "auto",
+    engine: str = "local",
+    jobs: int | None = None,
     quiet: bool = False,
 ) -> EmbeddedFile:
     """Embed all images of a source into one Parquet file, in bounded memory; interrupted, the same call goes on.
@@ -125,23 +124,36 @@ def embed(
     Args:
         run: folder of a finished run, or of a model.
         source: as ``load_dataset`` takes it.
-        out: a new file; see ``likewise.index.embed_to_file`` for its columns.
+        out: a new file; see ``likewise.index.embed_to_file`` for its columns. ``NAME.lance`` becomes a Lance table.
         split: one split of the source; by default all.
         batch_size: images at a time.
         on_bad_image: ``stop``, or ``skip`` what cannot be decoded and list it beside the file.
         overwrite: replace a file that is there.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        engine: ``local``, or ``ray``: the same file by a Ray cluster, also to object storage.
+        jobs: with ``ray``, actors; by default one for each GPU, or for each core.
         quiet: no progress on standard error.
 
     Raises:
         ModelError: there is no such model.
         DatasetError: there is no such source, or one of its images is bad.
-        RunError: the file is there already, or cannot be written.
+        RunError: the file is there already, or cannot be written; or there is no such engine.
         Interrupted: SIGINT or SIGTERM came; what is done is kept.
     """
+    options: dict[str, Any] = {"batch_size": batch_size, "overwrite": overwrite, "quiet": quiet}
+    if engine == "ray":
+        return embed_on_ray(
+            run, source, out, split=split, on_bad_image=on_bad_image, device=device, jobs=jobs, **options
+        )
+    if engine != "local" or jobs is not None:
+        raise RunError(
+            f"The engine is {engine!r} with jobs {jobs}.",
+            expected="Expected local, or ray, which alone has jobs.",
+            advice="One process embeds on all cores of this machine; use --engine ray for several machines or GPUs.",
+        )
     model = place(load_model(run), device)
     feed = feed_of_source(model, source, split=split, on_bad_image=on_bad_image)
-    return embed_to_file(model, feed, out, batch_size=batch_size, overwrite=overwrite, quiet=quiet)
+    return embed_to_file(model, feed, out, **options)
 
 
 def index(

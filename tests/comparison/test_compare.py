@@ -35,7 +35,7 @@ def test_every_recipe_size_and_seed_is_a_cell_of_its_own(stand_in: Any, tmp_path
     )
     assert [cell.folder for cell in seen] == [cell.folder for cell in result.cells]
     assert result.complete
-    assert [(size.size, size.count) for size in result.train_sizes] == [("100", 100), ("0.5", 400)]
+    assert [(condition.key, condition.count) for condition in result.conditions] == [("100", 100), ("0.5", 400)]
 
 
 def test_one_seed_and_size_gives_all_recipes_the_same_images(stand_in: Any, tmp_path: Path) -> None:
@@ -182,8 +182,9 @@ def test_a_killed_comparison_resumes_to_the_same_numbers(tmp_path: Path, monkeyp
     whole = compare([CROSS, SIAMESE], seeds=1, out=tmp_path / "whole", quiet=True)
     root = Path(__file__).parents[2]
     killed = tmp_path / "killed"
+    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(killed)], cwd=root, env=os.environ | {"PYTHONPATH": "."}
+        [sys.executable, "-c", KILLED, str(killed)], cwd=root, env=os.environ | {"PYTHONPATH": path}
     )
     first = killed / whole.cells[0].folder / "metrics.json"
     deadline = time.monotonic() + 120

@@ -164,11 +164,11 @@ def test_every_cell_takes_what_was_chosen_for_its_recipe_and_size(trying: Any, s
     assert len(tryer.tried) == 2 * 2 * 6
     for found in result.searches:
         assert (found.trials, found.seed) == (6, SEARCH_SEED)
-        for cell in result.done(found.recipe, found.size):
+        for cell in result.done(found.recipe, found.condition):
             recipe = Run.load(tmp_path / cell.folder).recipe
             assert found.chosen is not None
             assert recipe.training.learning_rate == found.chosen["training.learning_rate"]
-    rates = {found.size: found.chosen["training.learning_rate"] for found in result.searches if found.chosen}
+    rates = {found.condition: found.chosen["training.learning_rate"] for found in result.searches if found.chosen}
     assert rates["100"] < rates["0.5"]
     assert Comparison.load(tmp_path).searches == result.searches
     assert as_dict(result)["searches"][0]["space"]["training.learning_rate"] == [2e-4, 5e-3, "log"]

@@ -198,3 +198,21 @@ def test_without_unlabeled_images_learning_from_them_is_named() -> None:
     for which in ("unlabeled", "both"):
         with pytest.raises(DatasetError, match=r"no images without labels.*train_size"):
             splits.to_learn_from(which)
+
+
+def test_so_many_of_each_class_are_nested_and_the_rest_of_a_small_class_is_told(tmp_path: Path) -> None:
+    few, more = (load_splits("digits", seed=3, train_size=size) for size in ("5/class", "20/class"))
+    assert torch.bincount(few.train.labels).tolist() == [5] * 10
+    assert torch.bincount(more.train.labels).tolist() == [20] * 10
+    assert set(few.train.ids) < set(more.train.ids) < set(load_splits("digits", seed=3).train.ids)
+    most = load_splits("digits", seed=3, train_size="130/class")
+    sizes = torch.bincount(load_splits("digits", seed=3).train.labels)
+    assert torch.bincount(most.train.labels).tolist() == sizes.clamp(max=130).tolist()
+    short = int((sizes < 130).sum())
+    assert any(f"{short} of the classes have fewer than 130 training images" in note for note in most.notes)
+
+
+@pytest.mark.parametrize("size", ["0/class", "10 / class", "ten"])
+def test_a_size_that_cannot_be_read_is_refused(size: str) -> None:
+    with pytest.raises(DatasetError, match=f"train_size is '{size}'"):
+        load_splits("digits", train_size=size)

@@ -16,12 +16,16 @@ from PIL import Image
 from likewise import load_dataset, verbs
 from likewise.errors import DatasetError, Interrupted, RunError
 from likewise.index import Feed, embed_file, embed_to_file, feed_of_source
+from likewise.index.embed_on_ray import Embedder, ranges_of
+from likewise.index.parts import Parts
 from likewise.index.stream import PixelRows
-from likewise.models import EmbeddingModel
+from likewise.models import EmbeddingModel, load_model
 from likewise.models.identity import model_id
 
 from .conftest import FreshProcess, make_model, write_photos
 from .workers import embed_digits
+
+LANCE = pytest.importorskip("lancedb", reason="needs the extra index")
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def test_killed_again_and_again_it_loses_and_repeats_nothing(
         written = verbs.embed(model_folder, "digits", path, batch_size=8, quiet=True)
     assert 0 < written.resumed_from < 1797
     assert written.images == 1797
-    assert f"going on behind image {written.resumed_from:,} of 1,797" in caplog.text
+    assert f"going on: {written.resumed_from:,} of 1,797 images are done" in caplog.text
     again = pq.read_table(path)
     assert again.select(["id", "label", "embedding"]).equals(whole.select(["id", "label", "embedding"]))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["digits.parquet", "whole.parquet"]
@@ -139,3 +143,68 @@ def test_what_cannot_be_written_is_said(model_folder: Path, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written"):
         verbs.embed(model_folder, "digits", tmp_path / "file" / "d.parquet", quiet=True)
+
+
+def test_parts_at_a_uri_are_the_file_and_what_is_missing_between_them_is_done(
+    model: EmbeddingModel, model_folder: Path, tmp_path: Path
+) -> None:
+    plain = pq.read_table(verbs.embed(model_folder, "digits", tmp_path / "plain.parquet", quiet=True).path)
+    feed = feed_of_source(model, "digits")
+    parts = Parts((tmp_path / "on storage.parquet").as_uri(), embed_file.identity_of(model, feed, 256))
+    parts.claim()
+    assert parts.gaps() == [(0, 1797)]
+    for first, end in ((512, 768), (0, 256)):
+        parts.write(first, list(feed.embedded(model, 256, first, end)))
+    assert parts.gaps() == [(256, 512), (768, 1797)]
+    assert not parts.exists()
+    for first, end in parts.gaps():
+        parts.write(first, list(feed.embedded(model, 256, first, end)))
+    assert parts.finish() == 1797
+    assert parts.exists()
+    written = pq.read_table(tmp_path / "on storage.parquet")
+    assert written.select(plain.column_names).equals(plain)
+
+
+def test_ranges_of_a_pool_end_where_batches_end() -> None:
+    feed = Feed("two splits", 25, (), (), lambda size, start: iter(()), lengths=(15, 10))
+    assert feed.batch_ends(4) == [4, 8, 12, 15, 19, 23, 25]
+    assert ranges_of([(0, 15), (19, 25)], feed.batch_ends(4), 2) == [(0, 8), (8, 15), (19, 23), (23, 25)]
+
+
+def test_what_is_wrong_in_an_actor_is_told_and_what_came_before_is_kept(model_folder: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", per_class=2)
+    bad = sorted((tmp_path / "photos" / "dog").iterdir())[1]
+    bad.write_bytes(b"")
+    model = load_model(model_folder)
+    feed = feed_of_source(model, tmp_path / "photos")
+    parts = Parts(tmp_path / "p.parquet", embed_file.identity_of(model, feed, 2))
+    actor = Embedder(str(model_folder), str(tmp_path / "photos"), None, "stop", 2, "cpu", 1, parts)
+    ranges = {"first": np.array([0, 2]), "end": np.array([2, 4])}
+    (kind, got, *_), _ = (json.loads(error) for error in actor(ranges)["error"])
+    assert kind == "RunError"
+    assert "does not see the beginning of the file" in got
+    with parts.held():
+        parts.claim()
+    good, wrong = actor(ranges)["error"]
+    assert good == ""
+    assert json.loads(wrong)[0] == "DatasetError"
+    assert "empty, 0 bytes" in json.loads(wrong)[1]
+    assert parts.gaps() == [(2, 4)]
+
+
+def test_a_lance_table_has_the_same_rows(model_folder: Path, tmp_path: Path) -> None:
+    plain = pq.read_table(verbs.embed(model_folder, "digits", tmp_path / "d.parquet", quiet=True).path)
+    written = verbs.embed(model_folder, "digits", tmp_path / "d.lance", quiet=True)
+    assert written.images == 1797
+    assert LANCE.connect(str(tmp_path)).open_table("d").to_arrow().select(plain.column_names).equals(plain)
+    with pytest.raises(RunError, match="is there already"):
+        verbs.embed(model_folder, "digits", tmp_path / "d.lance", quiet=True)
+
+
+def test_a_uri_is_for_the_cluster_and_must_be_known(model_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"is a URI.*--engine ray"):
+        verbs.embed(model_folder, "digits", (tmp_path / "d.parquet").as_uri(), quiet=True)
+    with pytest.raises(RunError, match="cannot be written to"):
+        Parts("gopher://x/y.parquet", {})
+    with pytest.raises(RunError, match="The engine is 'spark'"):
+        verbs.embed(model_folder, "digits", tmp_path / "d.parquet", engine="spark", quiet=True)

@@ -38,7 +38,7 @@ def comparison_content(*, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
                 summary.append(
                     {
                         "recipe": recipe,
-                        "size": size,
+                        "condition": size,
                         "metric": metric["name"],
                         "mean": mean,
                         "low": mean * 0.985,
@@ -53,7 +53,7 @@ def comparison_content(*, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
             curves.append(
                 {
                     "recipe": recipe,
-                    "size": size,
+                    "condition": size,
                     "k": ks,
                     "mean": mean_k,
                     "low": [v - 0.01 for v in mean_k],
@@ -67,7 +67,7 @@ def comparison_content(*, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
                 cells.append(
                     {
                         "recipe": recipe,
-                        "size": size,
+                        "condition": size,
                         "seed": seed,
                         "folder": f"cells/{recipe}/train-{size}/seed-{seed}",
                         "status": "failed" if failed else "pending" if pending else "done",
@@ -84,7 +84,7 @@ def comparison_content(*, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
                     "name": name,
                     "label": label,
                     "dimension": 10,
-                    "size": size,
+                    "condition": size,
                     "metric": "knn1_accuracy",
                     "mean": value + 0.07 * np.log10(n),
                     "low": None,
@@ -99,7 +99,7 @@ def comparison_content(*, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
                 {
                     "a": a,
                     "b": b,
-                    "size": size,
+                    "condition": size,
                     "metric": "knn1_accuracy",
                     "mean": d,
                     "low": d - 0.02,
@@ -114,7 +114,7 @@ def comparison_content(*, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
         "Between siamese and raw pixels no difference is shown (-0.4 points, 95 % interval -2.4 to 1.6).",
     ]
     return {
-        "format": 1,
+        "format": 2,
         "created": "2026-01-02T03:04:05+00:00",
         "updated": "2026-01-02T03:14:05+00:00",
         "complete": False,
@@ -136,7 +136,7 @@ def comparison_content(*, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
             for name, label in RECIPES.items()
         ],
         "seeds": list(seeds),
-        "train_sizes": [{"size": size, "asked": None, "count": n} for size, n in SIZES.items()],
+        "conditions": [{"key": size, "train_size": size, "count": n, "test": 3000} for size, n in SIZES.items()],
         "cells": cells,
         "metrics": metrics,
         "baselines": baselines,

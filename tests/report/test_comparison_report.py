@@ -66,7 +66,7 @@ def test_the_page_holds_the_numbers_statements_and_failures(make_comparison: Mak
 def test_the_page_states_the_search_and_what_it_chose(make_comparison: Make) -> None:
     def change(content: dict[str, Any]) -> None:
         search = {
-            "size": "all",
+            "condition": "all",
             "trials": 8,
             "failed": 1,
             "error": "TrainingError: nan.",
@@ -118,8 +118,8 @@ def test_only_pending_cells_give_a_page_without_pictures(make_comparison: Make) 
             cell |= {"status": "pending", "metrics": {}, "seconds": None, "error": None, "warnings": []}
         for key in ("summary", "differences", "recall_curves", "baselines", "statements", "answers"):
             content[key] = []
-        for size in content["train_sizes"]:
-            size["count"] = None
+        for condition in content["conditions"]:
+            condition["count"] = None
         content["data"] = {}
 
     folder = make_comparison(change)
@@ -132,9 +132,9 @@ def test_only_pending_cells_give_a_page_without_pictures(make_comparison: Make) 
 @pytest.mark.usefixtures("without_drawing")
 def test_one_training_size_has_no_efficiency_plot(make_comparison: Make) -> None:
     def change(content: dict[str, Any]) -> None:
-        content["train_sizes"] = content["train_sizes"][-1:]
+        content["conditions"] = content["conditions"][-1:]
         for key in ("summary", "differences", "recall_curves", "baselines", "cells"):
-            content[key] = [row for row in content[key] if row["size"] == "all"]
+            content[key] = [row for row in content[key] if row["condition"] == "all"]
 
     folder = make_comparison(change)
     write_comparison_report(folder)

@@ -79,7 +79,7 @@ def test_two_ranks_take_the_steps_of_one_process(
 
 
 def stop_on_rank_1(recipe: Recipe, folder: Path) -> str:
-    flip_and_shift, calls = loop.flip_and_shift, 0
+    flip_and_shift, calls = loop.augmented, 0
 
     def counting(*args: Any, **kwargs: Any) -> torch.Tensor:
         nonlocal calls
@@ -88,13 +88,13 @@ def stop_on_rank_1(recipe: Recipe, folder: Path) -> str:
             os.kill(os.getpid(), signal.SIGTERM)
         return flip_and_shift(*args, **kwargs)
 
-    loop.flip_and_shift = counting
+    loop.augmented = counting
     try:
         train(recipe, folder, quiet=True)
     except Interrupted as error:
         return str(error)
     finally:
-        loop.flip_and_shift = flip_and_shift
+        loop.augmented = flip_and_shift
     return "not interrupted"
 
 

@@ -67,7 +67,7 @@ def test_sigterm_at_any_step_saves_and_resumes_bit_identically(
     recipe = tiny(objective)
     whole = train(recipe, tmp_path / "whole", quiet=True)
     steps = 0
-    augment = loop.flip_and_shift
+    augment = loop.augmented
 
     def counting(*args: object, **kwargs: object) -> object:
         nonlocal steps
@@ -77,7 +77,7 @@ def test_sigterm_at_any_step_saves_and_resumes_bit_identically(
         return augment(*args, **kwargs)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "flip_and_shift", counting)
+        patch.setattr(loop, "augmented", counting)
         with pytest.raises(Interrupted, match=f"SIGTERM after step {stop_at} of 36.*--resume"):
             train(recipe, tmp_path / "cut", quiet=True)
     assert not (tmp_path / "cut" / "metrics.json").exists()
@@ -192,7 +192,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("likewise.training.loop._report", lambda line, epochs: stop(line))
+        patch.setattr("likewise.training.loop.log_epoch", lambda line, epochs: stop(line))
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "run", quiet=True)
     [checkpoint] = (tmp_path / "run" / "checkpoints").iterdir()

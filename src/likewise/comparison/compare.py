@@ -1,4 +1,4 @@
-"""Fill the grid one cell at a time, and say what follows from it.
+"""Fill the grid, and say what follows from it.
 
 A cell is an ordinary run in a folder of its own. Finished ones are read, interrupted ones go on where they stopped, a
 failed one is written down with its error and tried again the next time; so the same command can be given until all is
@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from likewise.comparison.analysis import Runs, analyse
-from likewise.comparison.grid import Grid, plan, refuse_changed_cells, with_chosen
+from likewise.comparison.folder import created_at, open_comparison, refuse_changed_cells, refuse_other_trials
+from likewise.comparison.grid import Grid, plan, with_chosen
+from likewise.comparison.on_ray import on_ray
+from likewise.comparison.processes import in_processes
 from likewise.comparison.record import Comparison
-from likewise.comparison.rows import Cell
-from likewise.comparison.search import SEARCH_SEED, search
+from likewise.comparison.rows import Cell, Search, TrainSize
 from likewise.comparison.table import write_csv
-from likewise.errors import Interrupted, LikewiseError, RecipeError, RunError, TrainingError
+from likewise.comparison.work import Engine, Work, in_sequence
+from likewise.errors import RecipeError, RunError, TrainingError
 from likewise.launch import launched_ranks
 from likewise.recipe import Budget, Recipe
-from likewise.training import Run, train
+from likewise.training import Run
 from likewise.training.run_folder import working_in
 
 __all__ = ["compare"]
@@ -38,28 +41,40 @@ def compare(
     *,
     out: str | os.PathLike[str],
     seeds: int | Sequence[int] = 3,
-    train_sizes: Sequence[int | float] | None = None,
+    train_sizes: Sequence[TrainSize] | None = None,
+    label_noise: Sequence[float] | None = None,
+    unseen_classes: Sequence[float] | None = None,
+    equal: str | None = None,
     trials: int = 0,
     data: str | None = None,
     budget: Budget | None = None,
     overrides: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    engine: str = "local",
     on_cell: Callable[[Cell], None] | None = None,
     quiet: bool = False,
 ) -> Comparison:
-    """Train every recipe with every seed on every amount of training images, and compare.
+    """Train every recipe with every seed under every condition, and compare.
 
     Args:
         recipes: shipped names (of recipes, or of comparisons, which stand for several), ``.yaml`` or ``.py`` files, or
             ``Recipe``s; different names, the same data.
         out: folder of the comparison. One that is there goes on: finished cells are not computed again.
         seeds: how many (0 … n-1), or which.
-        train_sizes: counts (int) or shares (float up to 1.0) of the training images; nested, stratified subsets.
-            ``None`` is one size, all of them.
-        trials: of the search on validation that chooses learning rate, margin, temperature … of every recipe at every size;
-            0 takes the recipes as they are.
+        train_sizes: counts (int), shares (float up to 1.0) or ``"10/class"`` of the training images; nested, stratified
+            subsets. ``None`` is one size, all of them.
+        label_noise: shares (0 to below 1) of the training images that get a wrong label; nested. ``None`` is what the recipes
+            say, which is none unless ``overrides`` has some.
+        unseen_classes: shares (0 to below 1) of the classes that only the test holds; 0 is the usual test.
+        equal: the same length of training for all: ``seconds=60``, ``steps=2000`` or ``images=500000``.
+        trials: of the search on validation that chooses learning rate, margin, temperature … of every recipe under every
+            condition; 0 takes the recipes as they are.
         data: source of the images, in place of the recipes'.
         budget: ``smoke``, ``laptop`` or ``paper``, for recipes that have several.
         overrides: settings for every cell, ``section.key`` or ``key`` to value.
+        jobs: runs at a time, in processes that divide the threads and GPUs among them; by default 1, and with ``ray`` as many
+            as the cluster has GPUs or cores.
+        engine: ``local``, or ``ray`` for a Ray cluster, whose machines share ``out``. The table is the same.
         on_cell: called with each cell when it is done or has failed.
         quiet: no progress on standard error.
 
@@ -84,70 +99,119 @@ def compare(
             expected="Expected one: a comparison trains one run after the other.",
             advice="Start it without torchrun, or train single recipes with it.",
         )
+    works = _engine(engine, jobs, quiet=quiet)
     folder = Path(out)
     overrides = dict(overrides or {})
-    grid = plan(recipes, seeds=seeds, train_sizes=train_sizes, data=data, budget=budget, overrides=overrides)
-    _check_trials(trials, grid.seeds, folder)
-    _open(folder)
+    axes = {"train_sizes": train_sizes, "label_noise": label_noise, "unseen_classes": unseen_classes}
+    grid = plan(
+        recipes,
+        seeds=seeds,
+        train_sizes=train_sizes,
+        label_noise=label_noise,
+        unseen_classes=unseen_classes,
+        equal=equal,
+        data=data,
+        budget=budget,
+        overrides=overrides,
+    )
+    refuse_other_trials(trials, grid.seeds, folder)
+    open_comparison(folder)
     with working_in(folder):
         if not trials:
-            refuse_changed_cells(grid, folder)
+            refuse_changed_cells(grid.cells, folder)
         runs: Runs = {}
         comparison = Comparison(
             folder=folder,
-            created=_created(folder),
+            created=created_at(folder, _now()),
             updated=_now(),
-            command=_command(grid, recipes, seeds, train_sizes, trials, data, budget, overrides),
+            command=_command(grid, recipes, seeds, axes, equal, trials, data, budget, overrides),
             budget=budget,
             overrides=overrides,
             recipes=grid.contenders,
             seeds=grid.seeds,
-            train_sizes=grid.sizes,
+            conditions=grid.conditions,
             cells=[_known(cell, folder, runs) for cell, _ in grid.cells],
+            equal=equal,
             trials=trials,
         )
         comparison = _write(comparison, runs, None)
         if trials:
-            for name, size in dict.fromkeys((cell.recipe, cell.size) for cell, _ in grid.cells):
-                recipe = next(recipe for cell, recipe in grid.cells if (cell.recipe, cell.size) == (name, size))
-                found = search(recipe, size, folder, trials, quiet=quiet)
-                searches = [*comparison.searches, found]
-                comparison = _write(dataclasses.replace(comparison, searches=searches), runs, comparison)
+            comparison = _search(comparison, grid, runs, works)
             grid = with_chosen(grid, comparison.searches)
-            refuse_changed_cells(grid, folder)
-        for number, (planned, recipe) in enumerate(grid.cells):
-            if comparison.cells[number].status == "done":
-                continue
-            place = f"{planned.recipe}, train size {planned.size}, seed {planned.seed}"
-            logger.info("cell %d of %d: %s", number + 1, len(grid.cells), place)
-            hopeless = _all_failed(comparison, planned)
-            cell = hopeless or _fill(planned, recipe, folder, runs, quiet=quiet)
-            cells = [cell if index == number else other for index, other in enumerate(comparison.cells)]
-            comparison = _write(dataclasses.replace(comparison, cells=cells), runs, comparison)
-            if on_cell:
-                on_cell(cell)
+            refuse_changed_cells(grid.cells, folder)
+        comparison = _fill(comparison, grid, runs, works, on_cell)
     _refuse_all_failed(comparison)
     return comparison
 
 
-def _fill(cell: Cell, recipe: Recipe, folder: Path, runs: Runs, *, quiet: bool) -> Cell:
-    try:
-        return _finished(cell, train(recipe, folder / cell.folder, resume=True, quiet=quiet), runs)
-    except Interrupted as error:
-        raise Interrupted(
-            error.got,
-            expected=f"Finished cells and the state of this one are saved in {folder}.",
-            advice="Give the same command again to go on.",
-        ) from error
-    except LikewiseError as error:
-        logger.warning("cell failed: %s: %s", cell.folder, error)
-        return dataclasses.replace(cell, status="failed", error=f"{type(error).__name__}: {error}")
+def _engine(name: str, jobs: int | None, *, quiet: bool) -> Engine:
+    if name not in ("local", "ray") or (jobs is not None and jobs < 1):
+        raise RecipeError(
+            f"The engine is {name!r} with {jobs} jobs.", expected="Expected local or ray, with 1 job or more."
+        )
+    if name == "ray":
+        return on_ray(jobs)
+    return in_processes(jobs) if jobs is not None and jobs > 1 else in_sequence(quiet=quiet)
+
+
+def _search(comparison: Comparison, grid: Grid, runs: Runs, engine: Engine) -> Comparison:
+    """The comparison with the settings that were chosen for every recipe under every condition."""
+    plans = {(cell.recipe, cell.condition): recipe for cell, recipe in reversed(grid.cells)}
+    places = list(dict.fromkeys((cell.recipe, cell.condition) for cell, _ in grid.cells))
+    works = [Work(plans[place], comparison.folder.absolute(), place[1], comparison.trials) for place in places]
+    found: dict[int, Search] = {}
+    for number, outcome in engine(works, lambda number: None):
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.found is not None:
+            found[number] = outcome.found
+        searches = [found[number] for number in sorted(found)]
+        comparison = _write(dataclasses.replace(comparison, searches=searches), runs, comparison)
+    return comparison
+
+
+def _fill(
+    comparison: Comparison, grid: Grid, runs: Runs, engine: Engine, on_cell: Callable[[Cell], None] | None
+) -> Comparison:
+    """The comparison with all cells that are not done yet trained, or failed with their errors."""
+
+    def settled(number: int, cell: Cell) -> Comparison:
+        cells = [cell if index == number else other for index, other in enumerate(comparison.cells)]
+        after = _write(dataclasses.replace(comparison, cells=cells), runs, comparison)
+        if on_cell:
+            on_cell(cell)
+        return after
+
+    def begun(number: int) -> None:
+        cell = comparison.cells[places[number]]
+        where = f"{cell.recipe}, train size {cell.condition}, seed {cell.seed}"
+        logger.info("cell %d of %d: %s", places[number] + 1, len(grid.cells), where)
+
+    places = []
+    for number, (cell, _) in enumerate(grid.cells):
+        if comparison.cells[number].status != "done":
+            hopeless = _all_failed(comparison, cell)
+            if hopeless:
+                comparison = settled(number, hopeless)
+            else:
+                places.append(number)
+    folder = comparison.folder.absolute()
+    works = [Work(grid.cells[number][1], folder, grid.cells[number][0].folder) for number in places]
+    for number, outcome in engine(works, begun):
+        cell = grid.cells[places[number]][0]
+        if outcome.error is None:
+            comparison = settled(places[number], _finished(cell, Run.load(comparison.folder / cell.folder), runs))
+        else:
+            error = f"{type(outcome.error).__name__}: {outcome.error}"
+            logger.warning("cell failed: %s: %s", cell.folder, error)
+            comparison = settled(places[number], dataclasses.replace(cell, status="failed", error=error))
+    return comparison
 
 
 def _all_failed(comparison: Comparison, cell: Cell) -> Cell | None:
     """The cell as failed, where every trial that should have chosen its settings failed."""
     for found in comparison.searches:
-        if (found.recipe, found.size) == (cell.recipe, cell.size) and found.chosen is None:
+        if (found.recipe, found.condition) == (cell.recipe, cell.condition) and found.chosen is None:
             error = f"All {found.trials} trials on validation failed; the first with: {found.error}"
             return dataclasses.replace(cell, status="failed", error=error)
     return None
@@ -183,43 +247,6 @@ def _write(comparison: Comparison, runs: Runs, before: Comparison | None) -> Com
     return current
 
 
-def _check_trials(trials: int, seeds: Sequence[int], folder: Path) -> None:
-    if trials < 0 or (trials and SEARCH_SEED in seeds):
-        raise RecipeError(
-            f"--trials is {trials} with the seeds {', '.join(map(str, seeds))}.",
-            expected=f"Expected 0 or more, and seeds other than {SEARCH_SEED}, which is the search's own.",
-            advice="Use --trials 0 to take the recipes as they are, or about 10 to choose their settings on validation.",
-        )
-    try:
-        there = Comparison.load(folder)
-    except RunError:
-        return
-    if there.trials != trials and any((folder / "cells").glob("*/*/*/recipe.yaml")):
-        raise RecipeError(
-            f"The comparison in {folder} has --trials {there.trials}, and {trials} was asked for.",
-            expected="All cells of a comparison are chosen with the same number of trials.",
-            advice=f"Give --trials {there.trials}, or another --out.",
-        )
-
-
-def _open(folder: Path) -> None:
-    entries = {path.name for path in folder.iterdir()} - {".lock"} if folder.is_dir() else set()
-    if entries and not entries & {"comparison.json", "cells", "search"}:
-        raise RunError(
-            f"{folder} holds files that are not a comparison.",
-            expected="Expected a new or an empty folder, or the folder of a comparison to go on with.",
-            advice="Choose another --out.",
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"{folder} cannot be made ({error.strerror or error}).",
-            expected="Expected a folder that can be made and written.",
-            advice="Choose another --out, or change its permissions.",
-        ) from error
-
-
 def _refuse_all_failed(comparison: Comparison) -> None:
     failed = [cell for cell in comparison.cells if cell.status == "failed"]
     if failed and len(failed) == len(comparison.cells):
@@ -234,18 +261,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _created(folder: Path) -> str:
-    try:
-        return Comparison.load(folder).created
-    except RunError:
-        return _now()
-
-
 def _command(
     grid: Grid,
     recipes: Sequence[str | Path | Recipe],
     seeds: int | Sequence[int],
-    train_sizes: Sequence[int | float] | None,
+    axes: Mapping[str, Sequence[TrainSize] | None],
+    equal: str | None,
     trials: int,
     data: str | None,
     budget: Budget | None,
@@ -253,14 +274,13 @@ def _command(
 ) -> str:
     names = [recipe.name if isinstance(recipe, Recipe) else str(recipe) for recipe in recipes]
     words = ["likewise", "compare", *names, "--seeds", str(seeds if isinstance(seeds, int) else len(grid.seeds))]
-    if train_sizes is not None:
-        words += ["--train-sizes", ",".join(map(str, train_sizes))]
-    if trials:
-        words += ["--trials", str(trials)]
-    if data is not None:
-        words += ["--data", data]
-    if budget is not None:
-        words += ["--budget", budget]
+    for name, values in axes.items():
+        if values is not None:
+            words += [f"--{name.replace('_', '-')}", ",".join(map(str, values))]
+    given = {"equal": equal, "trials": trials or None, "data": data, "budget": budget}
+    for name, value in given.items():
+        if value is not None:
+            words += [f"--{name}", str(value)]
     for key, value in overrides.items():
         words += ["--set", f"{key}={value}"]
     return shlex.join(words)

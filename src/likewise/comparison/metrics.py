@@ -6,6 +6,7 @@ the records of two runs; that removes the noise which both share and is what mak
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,33 +15,37 @@ from numpy.typing import NDArray
 
 from likewise.comparison.rows import Metric
 
-__all__ = ["MAIN_METRIC", "is_share", "is_share_of_test_images", "known_metrics", "per_image"]
+__all__ = ["MAIN_METRIC", "UNSEEN_METRIC", "is_share", "is_share_of_test_images", "known_metrics", "per_image"]
 
 MAIN_METRIC = "knn1_accuracy"
+#: What a condition is about whose test classes training has not seen: it has no 1-NN accuracy.
+UNSEEN_METRIC = "map_at_r"
 
 _METRICS = (
-    Metric("knn1_accuracy", "1-NN accuracy", "fraction", True, True),
-    Metric("recall_at_1", "recall@1", "fraction", True, False),
-    Metric("recall_at_5", "recall@5", "fraction", True, False),
-    Metric("recall_at_10", "recall@10", "fraction", True, False),
+    Metric("knn1_accuracy", "1-NN accuracy", "fraction", True),
+    Metric("recall_at_1", "recall@1", "fraction", True),
+    Metric("recall_at_5", "recall@5", "fraction", True),
+    Metric("recall_at_10", "recall@10", "fraction", True),
     *(
-        Metric(f"{first}_to_{second}_recall_at_{k}", f"{first} → {second} recall@{k}", "fraction", True, False)
+        Metric(f"{first}_to_{second}_recall_at_{k}", f"{first} → {second} recall@{k}", "fraction", True)
         for first, second in (("text", "image"), ("image", "text"))
         for k in (1, 5, 10)
     ),
-    Metric("zero_shot_accuracy", "zero-shot accuracy", "fraction", True, False),
-    Metric("map_at_r", "MAP@R", "fraction", True, False),
-    Metric("r_precision", "R-precision", "fraction", True, False),
-    Metric("linear_probe_accuracy", "linear probe", "fraction", True, False),
-    Metric("classifier_accuracy", "own classifier", "fraction", True, False),
-    Metric("knn200_accuracy", "200-NN accuracy", "fraction", True, False),
-    Metric("knn1_precision_macro", "1-NN precision", "fraction", True, False),
-    Metric("knn1_recall_macro", "1-NN recall", "fraction", True, False),
-    Metric("knn1_f1_macro", "1-NN F1", "fraction", True, False),
-    *(Metric(f"class_recall_at_{k}", f"class recall@{k}", "fraction", True, False) for k in range(1, 6)),
-    Metric("effective_rank", "effective rank", "dimensions", True, False),
-    Metric("train_seconds", "training seconds", "s", False, False),
-    Metric("total_seconds", "total seconds", "s", False, False),
+    Metric("zero_shot_accuracy", "zero-shot accuracy", "fraction", True),
+    Metric("map_at_r", "MAP@R", "fraction", True),
+    Metric("r_precision", "R-precision", "fraction", True),
+    Metric("linear_probe_accuracy", "linear probe", "fraction", True),
+    Metric("classifier_accuracy", "own classifier", "fraction", True),
+    Metric("knn200_accuracy", "200-NN accuracy", "fraction", True),
+    Metric("knn1_precision_macro", "1-NN precision", "fraction", True),
+    Metric("knn1_recall_macro", "1-NN recall", "fraction", True),
+    Metric("knn1_f1_macro", "1-NN F1", "fraction", True),
+    *(Metric(f"class_recall_at_{k}", f"class recall@{k}", "fraction", True) for k in range(1, 6)),
+    Metric("effective_rank", "effective rank", "dimensions", True),
+    Metric("train_seconds", "training seconds", "s", False),
+    Metric("total_seconds", "total seconds", "s", False),
+    Metric("train_steps", "training steps", "steps", False),
+    Metric("train_images", "images passed in training", "images", False),
 )
 _PREDICTIONS = {
     "knn1_accuracy": "knn1_prediction",
@@ -55,7 +60,8 @@ _RANKS = {"recall_at_": "first_hit_rank", "class_recall_at_": "true_class_rank"}
 def known_metrics(present: Iterable[str]) -> list[Metric]:
     """Those of ``present`` that a comparison shows, the main one first."""
     names = set(present)
-    return [metric for metric in _METRICS if metric.name in names]
+    main = MAIN_METRIC if MAIN_METRIC in names else UNSEEN_METRIC
+    return [dataclasses.replace(metric, main=metric.name == main) for metric in _METRICS if metric.name in names]
 
 
 def is_share(metric: str) -> bool:

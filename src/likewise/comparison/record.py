@@ -17,13 +17,14 @@ from likewise.comparison.rows import (
     Answer,
     Baseline,
     Cell,
+    Condition,
     Contender,
     Difference,
     Metric,
+    NoiseCost,
     RecallCurve,
     Search,
     Summary,
-    TrainSize,
 )
 from likewise.errors import RunError
 from likewise.training.files import read_json, write_json
@@ -36,7 +37,7 @@ __all__ = [
     "as_dict",
 ]
 
-FORMAT = 1
+FORMAT = 2
 FILE = "comparison.json"
 #: Name of the baseline that every recipe is compared with.
 RAW_PIXELS = "raw_pixels"
@@ -64,11 +65,12 @@ class Comparison:
 
     Attributes:
         folder: where it lies.
-        recipes, seeds, train_sizes: the grid, in the order asked (sizes ascending).
-        trials, searches: how many trials on validation each recipe and size had, and what they chose; 0 and none without.
-        cells: every recipe × size × seed.
+        recipes, seeds, conditions: the grid; recipes and seeds in the order asked.
+        equal: the budget that every run had, such as ``seconds=60``; ``None`` where each has its recipe's own.
+        trials, searches: how many trials on validation each recipe and condition had, and what they chose; 0 and none without.
+        cells: every recipe × condition × seed.
         metrics: what the tables are over, the main one first.
-        summary, baselines, differences, recall_curves: the numbers.
+        summary, baselines, differences, noise_costs, recall_curves: the numbers.
         statements, answers: sentences that the intervals support, plain and by question.
         notes: what a reader of the numbers must know.
 
@@ -87,8 +89,9 @@ class Comparison:
     overrides: dict[str, Any]
     recipes: list[Contender]
     seeds: list[int]
-    train_sizes: list[TrainSize]
+    conditions: list[Condition]
     cells: list[Cell]
+    equal: str | None = None
     trials: int = 0
     searches: list[Search] = field(default_factory=list)
     complete: bool = False
@@ -99,6 +102,7 @@ class Comparison:
     summary: list[Summary] = field(default_factory=list)
     baselines: list[Baseline] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
+    noise_costs: list[NoiseCost] = field(default_factory=list)
     recall_curves: list[RecallCurve] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
@@ -133,41 +137,53 @@ class Comparison:
         """Write ``comparison.json`` in one step."""
         write_json(self.folder / FILE, as_dict(self))
 
-    def done(self, recipe: str | None = None, size: str | None = None) -> list[Cell]:
-        """Finished cells, of one recipe or size where given, in grid order."""
+    def done(self, recipe: str | None = None, condition: str | None = None) -> list[Cell]:
+        """Finished cells, of one recipe or condition where given, in grid order."""
         return [
             cell
             for cell in self.cells
-            if cell.status == "done" and recipe in (None, cell.recipe) and size in (None, cell.size)
+            if cell.status == "done" and recipe in (None, cell.recipe) and condition in (None, cell.condition)
         ]
 
+    def easiest(self) -> Condition | None:
+        """The condition to show first: known classes, the cleanest labels, the most images; of those with a finished cell."""
+        reached = {cell.condition for cell in self.done()}
+        found = [condition for condition in self.conditions if condition.key in reached]
+        return max(found, key=lambda condition: condition.ease, default=None)
+
     def showcase(self) -> list[Path]:
-        """For each recipe the folder of one finished run to look at: the most images, then the first seed."""
+        """For each recipe the folder of one finished run to look at: the easiest condition, then the first seed."""
         chosen = []
-        order = {size.size: rank for rank, size in enumerate(self.train_sizes)}
+        ease = {condition.key: condition.ease for condition in self.conditions}
         for recipe in self.recipes:
             cells = self.done(recipe.name)
             if cells:
-                best = min(cells, key=lambda cell: (-order[cell.size], self.seeds.index(cell.seed)))
+                most = max(ease[cell.condition] for cell in cells)
+                best = min(
+                    (cell for cell in cells if ease[cell.condition] == most),
+                    key=lambda cell: self.seeds.index(cell.seed),
+                )
                 chosen.append(self.folder / best.folder)
         return chosen
 
-    def difference(self, a: str, b: str, size: str, metric: str) -> Difference | None:
+    def difference(self, a: str, b: str, condition: str, metric: str) -> Difference | None:
         """The row of ``differences`` for ``a`` minus ``b``, if there is one."""
         return next(
-            (row for row in self.differences if (row.a, row.b, row.size, row.metric) == (a, b, size, metric)), None
+            (row for row in self.differences if (row.a, row.b, row.condition, row.metric) == (a, b, condition, metric)),
+            None,
         )
 
 
 _ROWS: dict[str, type[Any]] = {
     "recipes": Contender,
-    "train_sizes": TrainSize,
+    "conditions": Condition,
     "cells": Cell,
     "searches": Search,
     "metrics": Metric,
     "summary": Summary,
     "baselines": Baseline,
     "differences": Difference,
+    "noise_costs": NoiseCost,
     "recall_curves": RecallCurve,
     "answers": Answer,
 }

@@ -9,9 +9,11 @@ __all__ = [
     "Answer",
     "Baseline",
     "Cell",
+    "Condition",
     "Contender",
     "Difference",
     "Metric",
+    "NoiseCost",
     "RecallCurve",
     "Search",
     "Summary",
@@ -19,6 +21,8 @@ __all__ = [
 ]
 
 Status = Literal["done", "failed", "pending"]
+TrainSize = int | float | str
+"""Images, a share of them, or ``10/class``."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,52 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class TrainSize:
-    """One amount of training data: ``size`` is its key, ``asked`` what was given, ``count`` the images it came to."""
+class Condition:
+    """What all recipes are given alike in one part of the grid: how many images, how many wrong labels, which classes.
 
-    size: str
-    asked: int | float | None
+    Args:
+        key: names it in rows, folders and calls.
+        train_size: as it was asked for: images, a share, ``10/class``, or ``None`` for what the recipes say.
+        label_noise: share of the training images with a wrong label.
+        unseen_classes: share of the classes that only the test holds, or ``None``.
+        count: training images that it came to, as far as it is known.
+        test: test images likewise.
+    """
+
+    key: str
+    train_size: TrainSize | None = None
+    label_noise: float = 0.0
+    unseen_classes: float | None = None
     count: int | None = None
+    test: int | None = None
 
     @property
-    def words(self) -> str:
+    def images(self) -> str:
         """``1,000 training images``, as far as it is known."""
         if self.count is not None:
             return f"{self.count:,} training image{'' if self.count == 1 else 's'}"
-        return "all training images" if self.asked is None else f"training size {self.size}"
+        return "all training images" if self.train_size is None else f"training size {self.train_size}"
+
+    @property
+    def difficulties(self) -> list[str]:
+        """What is planted beside the images: ``20 % wrong labels``, ``50 % of the classes unseen``."""
+        found = [f"{100 * self.label_noise:g} % wrong labels"] if self.label_noise else []
+        return found + ([f"{100 * self.unseen_classes:g} % of the classes unseen"] if self.unseen_classes else [])
+
+    @property
+    def words(self) -> str:
+        """``1,000 training images, 20 % wrong labels``."""
+        return ", ".join([self.images, *self.difficulties])
+
+    @property
+    def order(self) -> tuple[float, float, bool, int]:
+        """Sort key of tables: known classes first, then few wrong labels, then few images."""
+        return self.unseen_classes or 0.0, self.label_noise, self.count is None, self.count or 0
+
+    @property
+    def ease(self) -> tuple[float, float, bool, int]:
+        """Largest for the condition to show first: known classes, clean labels, the most images."""
+        return -(self.unseen_classes or 0.0), -self.label_noise, self.count is None, self.count or 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +90,7 @@ class Cell:
     """One run of the grid; ``folder`` is relative to the comparison."""
 
     recipe: str
-    size: str
+    condition: str
     seed: int
     folder: str
     status: Status = "pending"
@@ -64,8 +101,8 @@ class Cell:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """Recipe, size and seed."""
-        return self.recipe, self.size, self.seed
+        """Recipe, condition and seed."""
+        return self.recipe, self.condition, self.seed
 
 
 @dataclass(frozen=True)
@@ -76,15 +113,15 @@ class Metric:
     label: str
     unit: str
     higher_is_better: bool
-    main: bool
+    main: bool = False
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean of one metric over the seeds of one recipe and size, with its 95 % interval."""
+    """Mean of one metric over the seeds of one recipe and condition, with its 95 % interval."""
 
     recipe: str
-    size: str
+    condition: str
     metric: str
     mean: float
     low: float | None
@@ -101,7 +138,7 @@ class Baseline:
     name: str
     label: str
     dimension: int
-    size: str
+    condition: str
     metric: str
     mean: float
     low: float | None
@@ -113,11 +150,27 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Difference:
-    """``a`` minus ``b`` in one metric at one size; ``supported`` where the 95 % interval excludes 0."""
+    """``a`` minus ``b`` in one metric under one condition; ``supported`` where the 95 % interval excludes 0."""
 
     a: str
     b: str
-    size: str
+    condition: str
+    metric: str
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    supported: bool
+
+
+@dataclass(frozen=True)
+class NoiseCost:
+    """What wrong labels cost a recipe: its number under ``clean`` less that under ``condition``, which has more of them."""
+
+    recipe: str
+    clean: str
+    condition: str
     metric: str
     mean: float
     low: float | None
@@ -129,10 +182,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class RecallCurve:
-    """recall@k of one recipe and size; the bounds are ``None`` with one seed."""
+    """recall@k of one recipe and condition; the bounds are ``None`` with one seed."""
 
     recipe: str
-    size: str
+    condition: str
     k: list[int]
     mean: list[float]
     low: list[float | None]
@@ -143,14 +196,14 @@ class RecallCurve:
 
 @dataclass(frozen=True)
 class Search:
-    """What was tried on validation for one recipe and size, and what was chosen.
+    """What was tried on validation for one recipe and condition, and what was chosen.
 
     ``space`` has, by setting, the lowest and the highest value and ``log`` or ``linear``; ``own`` are the recipe's own values,
     which the first trial takes. ``chosen`` and ``value`` are ``None`` where every trial failed.
     """
 
     recipe: str
-    size: str
+    condition: str
     trials: int
     failed: int
     error: str | None

@@ -1,4 +1,4 @@
-"""Settings chosen on validation, with the same number of trials for every recipe and training size.
+"""Settings chosen on validation, with the same number of trials for every recipe under every condition.
 
 A trial trains the recipe with other values of what its search space names (the learning rate, and the margin, temperature …
 that the loss declares beside its equation) and is judged on validation by 1-NN accuracy, or by text-to-image recall@1 where
@@ -55,12 +55,12 @@ def search_space(recipe: Recipe) -> dict[str, Range]:
     return {key: Range(min(own[key], found.low), max(own[key], found.high), found.log) for key, found in space.items()}
 
 
-def search(recipe: Recipe, size: str, folder: Path, trials: int, *, quiet: bool = False) -> Search:
+def search(recipe: Recipe, condition: str, folder: Path, trials: int, *, quiet: bool = False) -> Search:
     """Run the trials that are still to do, and choose.
 
     Args:
-        recipe: of one training size; its seed is replaced by ``SEARCH_SEED``.
-        size: key of the training size.
+        recipe: under one condition; its seed is replaced by ``SEARCH_SEED``.
+        condition: its key.
         folder: of the comparison.
         trials: at least 1.
         quiet: no progress on standard error.
@@ -74,23 +74,23 @@ def search(recipe: Recipe, size: str, folder: Path, trials: int, *, quiet: bool 
     """
     recipe = recipe.with_overrides({"seed": SEARCH_SEED})
     space = search_space(recipe)
-    place = folder / "search" / recipe.name / f"train-{size}"
+    place = folder / "search" / recipe.name / f"train-{condition}"
     place.mkdir(parents=True, exist_ok=True)
-    study = _open_study(recipe, size, space, folder / "search" / "trials.sqlite3")
+    study = _open_study(recipe, condition, space, folder / "search" / "trials.sqlite3")
     for number in range(len(study.trials), trials):
         values = _draw(study, recipe, space)
         shown = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in values.items())
-        logger.info("search %s, train size %s, trial %d of %d: %s", recipe.name, size, number + 1, trials, shown)
+        logger.info("search %s, train size %s, trial %d of %d: %s", recipe.name, condition, number + 1, trials, shown)
         tried = recipe.with_overrides(values)
         _add(study, space, values, _outcome(tried, place / f"trial-{number:03d}", quiet=quiet))
-    return _result(study.trials[:trials], recipe, size, space)
+    return _result(study.trials[:trials], recipe, condition, space)
 
 
-def _open_study(recipe: Recipe, size: str, space: Mapping[str, Range], file: Path) -> optuna.Study:
+def _open_study(recipe: Recipe, condition: str, space: Mapping[str, Range], file: Path) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    name, storage = f"{recipe.name}, train size {size}", f"sqlite:///{file}"
+    name, storage = f"{recipe.name}, train size {condition}", f"sqlite:///{file}"
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     if study.trials and all(trial.value is None for trial in study.trials):
         # All failed; they are tried again, since what stopped them may have been mended.
@@ -174,13 +174,15 @@ def _add(study: optuna.Study, space: Mapping[str, Range], values: dict[str, floa
     )
 
 
-def _result(trials: list[optuna.trial.FrozenTrial], recipe: Recipe, size: str, space: Mapping[str, Range]) -> Search:
+def _result(
+    trials: list[optuna.trial.FrozenTrial], recipe: Recipe, condition: str, space: Mapping[str, Range]
+) -> Search:
     done = [trial for trial in trials if trial.value is not None]
     best = max(done, key=lambda trial: (trial.value, -trial.number), default=None)
     errors = [str(trial.user_attrs["error"]) for trial in trials if trial.value is None]
     return Search(
         recipe=recipe.name,
-        size=size,
+        condition=condition,
         trials=len(trials),
         failed=len(errors),
         error=errors[0] if errors else None,

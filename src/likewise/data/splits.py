@@ -25,6 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from likewise.data.amounts import amount, of_each_class
 from likewise.data.dataset import ImageDataset
 from likewise.data.load import LoadSettings, following, load_split, prepare
 from likewise.data.prompts import caption_by_class
@@ -105,7 +106,7 @@ def load_splits(
     *,
     validation: int | float = 0.1,
     seed: int = 0,
-    train_size: int | float | None = None,
+    train_size: int | float | str | None = None,
     image_size: int | None = None,
     on_bad_image: OnBadImage = "stop",
     memory_limit: int | None = None,
@@ -124,7 +125,8 @@ def load_splits(
         validation: an int is a count of images, a float in (0, 1) a share of train. Not used where the source has its
             own validation split beside a test split.
         seed: of the validation draw and the train subset; the test draw does not depend on it.
-        train_size: int, a count of images; float in (0, 1], a share of what is left after validation; None, all.
+        train_size: int, a count of images; float in (0, 1], a share of what is left after validation; "10/class", so many of
+            each class, or all that it has; None, all.
         image_size, on_bad_image, channels, image_column, label_column, caption_column: as for ``load_dataset``.
         memory_limit: bytes, for all splits together.
         unlabeled: whether images without labels are loaded.
@@ -178,7 +180,7 @@ def load_splits(
 
     if test is None:
         order = stratified_order(train.labels, len(train), torch.Generator().manual_seed(0))
-        held_out = _amount(TEST_SHARE, len(train), "test", train)
+        held_out = amount(TEST_SHARE, len(train), "test", train)
         test, train = _cut(train, order, held_out, "test")
         notes.append(
             f"The source has no labelled test split: {len(test):,} images (20 %, stratified, seed 0) are held out."
@@ -188,10 +190,14 @@ def load_splits(
         notes.append(f"Validation is the source's own split of {len(chosen):,} images.")
     else:
         order = stratified_order(train.labels, len(train), _generator(seed, "validation"))
-        chosen, train = _cut(train, order, _amount(validation, len(train), "validation", train), "validation")
+        chosen, train = _cut(train, order, amount(validation, len(train), "validation", train), "validation")
     if train_size is not None:
         order = stratified_order(train.labels, len(train), _generator(seed, "train_size"))
-        wanted = _amount(train_size, len(train), "train_size", train)
+        if isinstance(train_size, str):
+            order, wanted, few = of_each_class(train_size, order, train)
+            notes += few
+        else:
+            wanted = amount(train_size, len(train), "train_size", train)
         before = _classes_present(train)
         if unlabeled and plain is None and wanted < len(train):
             plain = _without_labels(train.subset(order[wanted:].sort().values, "unlabeled"))
@@ -202,7 +208,7 @@ def load_splits(
             notes.append(f"The {wanted:,} training images hold no image of {missing:,} of the classes.")
     if plain is not None and unlabeled_size is not None:
         order = torch.randperm(len(plain), generator=_generator(seed, "unlabeled_size"))
-        plain = plain.subset(order[: _amount(unlabeled_size, len(plain), "unlabeled_size", plain)].sort().values)
+        plain = plain.subset(order[: amount(unlabeled_size, len(plain), "unlabeled_size", plain)].sort().values)
     test = dataclasses.replace(test, split="test")
     if caption_templates:
         train, chosen, test = (caption_by_class(part, caption_templates) for part in (train, chosen, test))
@@ -250,21 +256,6 @@ def _joined(first: ImageDataset, second: ImageDataset) -> ImageDataset:
 
 def _classes_present(data: ImageDataset) -> int:
     return 0 if data.labels is None else int((torch.bincount(data.labels) > 0).sum())
-
-
-def _amount(wanted: int | float, available: int, what: str, train: ImageDataset) -> int:
-    """A count or share as a count, so that something is left where a split is cut off."""
-    highest = available if what in ("train_size", "unlabeled_size") else available - 1
-    share = isinstance(wanted, float)
-    if share and not 0 < wanted <= 1:
-        raise DatasetError(f"{what} is {wanted}.", expected="Expected a count (an integer) or a share in (0, 1].")
-    count = max(1, round(wanted * available)) if share else int(wanted)
-    if isinstance(wanted, bool) or not 1 <= count <= highest:
-        raise DatasetError(
-            f"{what} asks for {wanted} of the {available:,} {train.split} images of {train.name}.",
-            expected=f"Expected 1 to {highest:,}.",
-        )
-    return count
 
 
 def _generator(seed: int, purpose: str) -> torch.Generator:

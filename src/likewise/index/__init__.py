@@ -1,6 +1,7 @@
 """Vectors, what is known about each image, and search, on disk; and embeddings of a whole source in one file."""
 
 from likewise.index.embed_file import EmbeddedFile, embed_to_file
+from likewise.index.embed_on_ray import embed_on_ray
 from likewise.index.index import Index
 from likewise.index.manifest import Approximate, Distance, Manifest
 from likewise.index.queries import Query
@@ -19,6 +20,7 @@ __all__ = [
     "Manifest",
     "Query",
     "Scan",
+    "embed_on_ray",
     "embed_to_file",
     "feed_of_dataset",
     "feed_of_source",

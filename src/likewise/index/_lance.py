@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from likewise.errors import SearchIndexError
 
-__all__ = ["Distance", "LanceItems", "quoted"]
+__all__ = ["Distance", "LanceItems", "quoted", "write_lance"]
 
 TABLE = "items"
 SETTLED_NS = 10**9  # a folder's time that is older stands for one state of it
@@ -44,6 +44,17 @@ def _lancedb() -> Any:
 def quoted(text: str) -> str:
     """A string as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def write_lance(out: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write a Lance table of its own, ``out`` being its folder or URI, in one commit; one that is there is replaced.
+
+    Raises:
+        SearchIndexError: LanceDB is not installed.
+    """
+    place, _, name = out.rstrip("/").rpartition("/")
+    rows = pa.RecordBatchReader.from_batches(schema, batches)
+    _lancedb().connect(place or ".").create_table(name.removesuffix(".lance"), rows, mode="overwrite")
 
 
 class LanceItems:

@@ -60,6 +60,7 @@ class Feed:
         ids: of all items, in order.
         bad: items that were left out while opening.
         open: batches of a size, from a position on.
+        lengths: items of each split, in order; by default all are one.
     """
 
     name: str
@@ -67,6 +68,15 @@ class Feed:
     ids: tuple[str, ...]
     bad: tuple[BadImage, ...]
     open: Callable[[int, int], Iterator[PixelRows]]
+    lengths: tuple[int, ...] = ()
+
+    def batch_ends(self, batch_size: int) -> list[int]:
+        """Positions behind each batch: multiples of the batch size from the start of each split, and the split's own end."""
+        ends, before = [], 0
+        for length in self.lengths or (self.total,):
+            ends += [*range(before + batch_size, before + length, batch_size), before + length]
+            before += length
+        return ends
 
     def without(self, ids: set[str]) -> Feed:
         """The same without the images of these ids, which are then not embedded."""
@@ -81,11 +91,15 @@ class Feed:
 
         return dataclasses.replace(self, open=others)
 
-    def embedded(self, model: EmbeddingModel, batch_size: int, start: int = 0) -> Iterator[EmbeddedBatch]:
-        """Embed everything from a position on that a batch ended at."""
+    def embedded(
+        self, model: EmbeddingModel, batch_size: int, start: int = 0, end: int | None = None
+    ) -> Iterator[EmbeddedBatch]:
+        """Embed everything from one position to another, at both of which a batch ended."""
         for batch in self.open(batch_size, start):
             embeddings = model.embed(batch.pixels, batch_size=batch_size) if len(batch.pixels) else _none_of(model)
             yield EmbeddedBatch(*batch, embeddings)
+            if batch.end == end:
+                return
 
 
 def feed_of_source(
@@ -120,6 +134,7 @@ def feed_of_source(
         tuple(identity for part in passes for identity in part.raw.ids),
         tuple(item for part in passes for item in part.bad),
         batches,
+        tuple(map(len, passes)),
     )
 
 

@@ -22,10 +22,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the search of one recipe and size came to."""
+    """What the search of one recipe under one condition came to."""
 
     recipe: str
-    size: str
+    condition: str
     settings: list[Setting]
     value: str
     own_value: str
@@ -39,7 +39,7 @@ def chosen_settings(view: ComparisonView) -> list[Chosen]:
     return [
         Chosen(
             view.labels.get(str(row["recipe"]), str(row["recipe"])),
-            view.size_words(str(row["size"])).removesuffix(" training images"),
+            view.short_words(str(row["condition"])),
             [_setting(row, key) for key in row["space"]],
             percent(row["value"], 2) if row["value"] is not None else "",
             percent(row["own_value"], 2) if row["own_value"] is not None else "failed",

@@ -1,4 +1,4 @@
-"""Which pictures a comparison has: at its largest finished training size, and sample efficiency over all of them."""
+"""Which pictures a comparison has: under its easiest condition, over training sizes, over wrong labels, on unseen classes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from functools import partial
 
 from likewise.errors import LikewiseError
 from likewise.report.comparison_view import ComparisonView
-from likewise.report.figures.accuracy_intervals import draw_accuracy_intervals
+from likewise.report.figures.accuracy_intervals import Estimate, draw_accuracy_intervals
 from likewise.report.figures.embedding_panels import Panel, draw_embedding_panels
+from likewise.report.figures.label_noise import draw_label_noise
 from likewise.report.figures.objective_recall import draw_objective_recall
 from likewise.report.figures.sample_efficiency import draw_sample_efficiency
 from likewise.report.figures.training_time import draw_training_time
@@ -26,18 +27,26 @@ RAW = "Dashed: raw pixels without any training, dotted: PCA; both by 1-NN with t
 
 def comparison_pictures(view: ComparisonView) -> list[Picture]:
     """The pictures, most telling first; none for a comparison without a finished cell."""
-    if not view.sizes:
+    if view.easiest is None:
         return []
-    size = view.sizes[-1]["size"]
-    return [*_accuracies(view, size), *_efficiency(view), *_recall(view, size), *_maps(view, size), *_time(view, size)]
+    key = view.easiest.key
+    return [
+        *_accuracies(view, key),
+        *_efficiency(view),
+        *_noise(view),
+        *_unseen(view),
+        *_recall(view, key),
+        *_maps(view, key),
+        *_time(view, key),
+    ]
 
 
-def _accuracies(view: ComparisonView, size: str) -> list[Picture]:
-    panels = {describe_metric(name).label: view.estimates(size, name) for name in ACCURACIES}
+def _accuracies(view: ComparisonView, condition: str) -> list[Picture]:
+    panels = {describe_metric(name).label: view.estimates(condition, name) for name in ACCURACIES}
     panels = {name: estimates for name, estimates in panels.items() if estimates}
     if not panels:
         return []
-    baselines = view.baseline_lines(size)
+    baselines = view.baseline_lines(condition)
     said = [f"{name}: " + ", ".join(f"{e.label} {percent(e.mean)}" for e in panel) for name, panel in panels.items()]
     return [
         Picture(
@@ -45,10 +54,10 @@ def _accuracies(view: ComparisonView, size: str) -> list[Picture]:
             "Accuracy by objective",
             f"Points are means over seeds, thick bars their 95 % intervals, ticks the seeds. {RAW} Intervals that "
             "overlap may still differ: the seeds and test images are shared, so the paired differences below decide.",
-            f"Accuracies with intervals at {view.size_words(size)}. {'; '.join(said)}; "
+            f"Accuracies with intervals at {view.words(condition)}. {'; '.join(said)}; "
             + "; ".join(f"{name} {percent(value)}" for name, value in baselines.items())
             + ".",
-            partial(draw_accuracy_intervals, panels, baselines, subtitle=view.size_words(size)),
+            partial(draw_accuracy_intervals, panels, baselines, subtitle=view.words(condition)),
         )
     ]
 
@@ -77,8 +86,68 @@ def _efficiency(view: ComparisonView) -> list[Picture]:
     ]
 
 
-def _recall(view: ComparisonView, size: str) -> list[Picture]:
-    lines = view.recall_lines(size)
+def _noise(view: ComparisonView) -> list[Picture]:
+    if view.main.get("unit") != "fraction":
+        return []
+    lines, baselines = view.by_noise(view.main["name"])
+    if view.easiest is None or len({x for line in lines for x in line.x}) < 2:
+        return []
+    said = [
+        f"{line.label} from {percent(line.mean[0])} with {percent(line.x[0], 0)} wrong labels to "
+        f"{percent(line.mean[-1])} with {percent(line.x[-1], 0)}"
+        for line in [*lines, *baselines]
+    ]
+    return [
+        Picture(
+            "label_noise",
+            "How much wrong labels cost",
+            f"That share of the training images has the label of another class, drawn at random; the test labels are "
+            f"untouched. {BANDS}{RAW}",
+            f"{view.main['label']} against the share of wrong training labels. {'; '.join(said)}.",
+            partial(draw_label_noise, lines, baselines, measure=str(view.main["label"]), subtitle=view.easiest.images),
+        )
+    ]
+
+
+def _unseen(view: ComparisonView) -> list[Picture]:
+    """Retrieval among classes that training has not seen, under the easiest condition that has some."""
+    condition = max((it for it in view.conditions if it.unseen_classes), key=lambda it: it.ease, default=None)
+    if condition is None:
+        return []
+    panels = {
+        describe_metric(name).label: [
+            *view.estimates(condition.key, name),
+            *(
+                Estimate(
+                    row["label"], len(view.recipes), float(row["mean"]), row.get("low"), row.get("high"), row["values"]
+                )
+                for row in view.baselines(condition.key, name)
+            ),
+        ]
+        for name in ("recall_at_1", "map_at_r")
+    }
+    said = [f"{name}: " + ", ".join(f"{e.label} {percent(e.mean)}" for e in panel) for name, panel in panels.items()]
+    return [
+        Picture(
+            "unseen_classes",
+            "Retrieval among classes that training never saw",
+            "Each test image looks for others of its class among the test images, none of whose classes were in training. "
+            "Points are means over seeds, thick bars their 95 % intervals, ticks the seeds.",
+            f"Retrieval among unseen classes with {condition.words}. {'; '.join(said)}.",
+            partial(
+                draw_accuracy_intervals,
+                panels,
+                {},
+                title="Retrieval among unseen classes",
+                measure="share",
+                subtitle=condition.words,
+            ),
+        )
+    ]
+
+
+def _recall(view: ComparisonView, condition: str) -> list[Picture]:
+    lines = view.recall_lines(condition)
     if not lines:
         return []
     said = [f"{line.label} from {percent(line.mean[0])} to {percent(line.mean[-1])}" for line in lines]
@@ -88,16 +157,16 @@ def _recall(view: ComparisonView, size: str) -> list[Picture]:
             "recall@k by objective",
             f"The share of test images with at least one of their class among the k nearest. {BANDS}{RAW}",
             f"recall at k = {lines[0].x[0]} to {lines[0].x[-1]}: {'; '.join(said)}.",
-            partial(draw_objective_recall, lines, view.baseline_lines(size), subtitle=view.size_words(size)),
+            partial(draw_objective_recall, lines, view.baseline_lines(condition), subtitle=view.words(condition)),
         )
     ]
 
 
-def _maps(view: ComparisonView, size: str) -> list[Picture]:
+def _maps(view: ComparisonView, condition: str) -> list[Picture]:
     from likewise.training.run import Run
 
     panels, names = [], tuple((view.content.get("data") or {}).get("class_names") or ())
-    for recipe, folder in view.showcase(size).items():
+    for recipe, folder in view.showcase(condition).items():
         try:
             run = Run.load(folder)
             options = run.recipe.evaluation
@@ -117,7 +186,7 @@ def _maps(view: ComparisonView, size: str) -> list[Picture]:
         Picture(
             "embeddings",
             "The spaces side by side",
-            f"One run of each objective ({view.size_words(size)}, first finished seed), test images only, the same "
+            f"One run of each objective ({view.words(condition)}, first finished seed), test images only, the same "
             "colours in every panel. In a projection only neighbourhoods mean something: neither axes nor "
             "distances between groups do.",
             f"Scatter plots of test images, one per objective: {'; '.join(f'{p.label}, {p.words}' for p in panels)}.",
@@ -126,8 +195,8 @@ def _maps(view: ComparisonView, size: str) -> list[Picture]:
     ]
 
 
-def _time(view: ComparisonView, size: str) -> list[Picture]:
-    estimates = view.estimates(size, "train_seconds")
+def _time(view: ComparisonView, condition: str) -> list[Picture]:
+    estimates = view.estimates(condition, "train_seconds")
     if not estimates:
         return []
     said = ", ".join(f"{item.label} {duration(item.mean)}" for item in estimates)
@@ -138,6 +207,6 @@ def _time(view: ComparisonView, size: str) -> list[Picture]:
             "Wall-clock time of the training loop, mean over seeds, with a line from the quickest seed to "
             "the slowest. Machine and threads are listed under Environment; on a busy machine these numbers wander.",
             f"Training time: {said}.",
-            partial(draw_training_time, estimates, subtitle=view.size_words(size)),
+            partial(draw_training_time, estimates, subtitle=view.words(condition)),
         )
     ]

@@ -10,15 +10,16 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from likewise.comparison.equal import equal_words
 from likewise.report.chosen_settings import chosen_settings, search_words
 from likewise.report.comparison_pictures import comparison_pictures
 from likewise.report.comparison_tables import (
     capital,
     cell_rows,
     cell_warnings,
+    condition_tables,
     difference_methods,
     differences,
-    size_tables,
 )
 from likewise.report.comparison_view import ComparisonView
 from likewise.report.page import render
@@ -69,7 +70,7 @@ def write_comparison_report(folder: str | os.PathLike[str]) -> Path:
         failed=[cell for cell in cells if cell.status == "failed"],
         pending=sum(cell.status == "pending" for cell in cells),
         bad_images={"rows": listed[:MOST_BAD_IMAGES], "total": len(bad), "more": len(bad) - MOST_BAD_IMAGES},
-        tables=size_tables(view),
+        tables=condition_tables(view),
         differences=differences(view, main=True),
         more_differences=differences(view, main=False),
         difference_methods=difference_methods(view),
@@ -88,7 +89,7 @@ def write_comparison_report(folder: str | os.PathLike[str]) -> Path:
 
 def _title(labels: list[str]) -> str:
     if len(labels) == 1:
-        return capital(f"{labels[0]} over sizes and seeds")
+        return capital(f"{labels[0]} over conditions and seeds")
     return capital(f"{', '.join(labels[:-1])} and {labels[-1]} compared")
 
 
@@ -96,14 +97,17 @@ def _facts(view: ComparisonView) -> list[tuple[str, str]]:
     content, data = view.content, view.content.get("data") or {}
     facts = [("data", data.get("source")), ("budget", content.get("budget"))]
     seeds = content.get("seeds") or []
+    if content.get("equal"):
+        facts.append(("every run", equal_words(str(content["equal"]))))
     facts += [
         ("seed" if len(seeds) == 1 else "seeds", ", ".join(str(seed) for seed in seeds)),
         ("runs", str(len(view.rows("cells")))),
     ]
     if content.get("trials"):
         facts.append(("chosen on validation", f"{count(int(content['trials']), 'trial')} each"))
-    if data.get("test"):
-        facts.append(("measured on", count(int(data["test"]), "test image")))
+    tested = sorted({it.test for it in view.conditions if it.test})
+    if tested:
+        facts.append(("measured on", " or ".join(count(images, "test image") for images in tested)))
     facts.append(("origin", data.get("origin")))
     return [(name, str(value)) for name, value in facts if value]
 

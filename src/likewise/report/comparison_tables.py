@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from likewise.comparison import INTERVAL_WORDS, METHOD_WORDS
+from likewise.comparison.rows import Condition
 from likewise.report.comparison_view import ComparisonView
 from likewise.report.wording import duration, percent, quantity
 from likewise.report.words import describe_metric
@@ -31,10 +32,11 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
-class SizeTable:
-    """All measures at one training size."""
+class ConditionTable:
+    """All measures under one condition; ``shown`` where it is not folded away."""
 
     title: str
+    shown: bool
     columns: list[str]
     rows: list[MetricRow]
     footnote: str
@@ -45,7 +47,7 @@ class Difference:
     """A minus b in words."""
 
     pair: str
-    size: str
+    condition: str
     mean: str
     interval: str
     verdict: str
@@ -57,7 +59,7 @@ class CellRow:
     """One run of the comparison; ``report`` is a relative path or empty."""
 
     recipe: str
-    size: str
+    condition: str
     seed: str
     status: str
     value: str
@@ -66,25 +68,28 @@ class CellRow:
     error: str
 
 
-def size_tables(view: ComparisonView) -> list[SizeTable]:
-    """One table per finished training size, the largest first."""
-    return [_size_table(view, str(size["size"])) for size in reversed(view.sizes)]
+def condition_tables(view: ComparisonView) -> list[ConditionTable]:
+    """One table per condition with numbers, the easiest first; that one and the easiest with unseen classes are shown."""
+    ordered = sorted(view.conditions, key=lambda condition: condition.ease, reverse=True)
+    unseen = next((condition for condition in ordered if condition.unseen_classes), None)
+    return [_table(view, condition, shown=condition in (ordered[0], unseen)) for condition in ordered]
 
 
-def _size_table(view: ComparisonView, size: str) -> SizeTable:
+def _table(view: ComparisonView, under: Condition, *, shown: bool) -> ConditionTable:
+    condition = under.key
     baselines = {
         row["name"]: str(row["label"])
         for metric in view.rows("metrics")
-        for row in view.baselines(size, metric["name"])
+        for row in view.baselines(condition, metric["name"])
     }
     rows, kinds = [], []
     for metric in view.rows("metrics"):
         name, values = str(metric["name"]), []
         for recipe in view.recipes:
-            found = view.summary(recipe, size, name)
+            found = view.summary(recipe, condition, name)
             values.append(_value(found, name))
             kinds += [str(found.get("interval"))] if found else []
-        untrained = {row["name"]: row for row in view.baselines(size, name)}
+        untrained = {row["name"]: row for row in view.baselines(condition, name)}
         values += [_value(untrained.get(baseline), name) for baseline in baselines]
         if any(value.mean for value in values):
             text = describe_metric(name)
@@ -93,7 +98,7 @@ def _size_table(view: ComparisonView, size: str) -> SizeTable:
             )
     columns = [view.labels[recipe] for recipe in view.recipes] + list(baselines.values())
     footnote = " ".join(INTERVAL_WORDS[kind] for kind in INTERVAL_WORDS if kind in kinds)
-    return SizeTable(capital(view.size_words(size)), columns, rows, footnote)
+    return ConditionTable(capital(view.words(condition)), shown, columns, rows, footnote)
 
 
 def capital(text: str) -> str:
@@ -159,7 +164,7 @@ def _difference(view: ComparisonView, row: dict[str, Any], metric: dict[str, Any
         verdict = f"{a if row['mean'] > 0 else b} is higher"
     return Difference(
         f"{a} − {b}",
-        view.size_words(str(row["size"])).removesuffix(" training images"),
+        view.short_words(str(row["condition"])),
         number(row["mean"]) + unit,
         f"{number(row['low'])} to {number(row['high'])}" if known else "",
         verdict,
@@ -177,7 +182,7 @@ def cell_rows(view: ComparisonView) -> list[CellRow]:
         rows.append(
             CellRow(
                 view.labels.get(str(cell["recipe"]), str(cell["recipe"])),
-                view.size_words(str(cell["size"])).removesuffix(" training images"),
+                view.short_words(str(cell["condition"])),
                 str(cell["seed"]),
                 str(cell["status"]),
                 describe_metric(name).format(value) if value is not None else "",
@@ -194,7 +199,7 @@ def cell_warnings(view: ComparisonView) -> list[str]:
     having: dict[str, list[str]] = {}
     for cell in view.rows("cells"):
         for warning in cell.get("warnings") or []:
-            label = f"{view.labels.get(cell['recipe'], cell['recipe'])}, size {cell['size']}, seed {cell['seed']}"
+            label = f"{view.labels.get(cell['recipe'], cell['recipe'])}, size {cell['condition']}, seed {cell['seed']}"
             having.setdefault(str(warning), []).append(label)
     total = sum(cell["status"] == "done" for cell in view.rows("cells"))
     return [f"{warning} ({_whose(labels, total)})" for warning, labels in having.items()]

@@ -1,4 +1,4 @@
-"""``comparison.json`` as the report asks for it: by size, by objective, with the baselines of the same images.
+"""``comparison.json`` as the report asks for it: by condition, by objective, with the baselines of the same images.
 
 The file is read as plain JSON: a comparison that is half done, or was made by another version, still gets its
 report. What was not measured is absent or null there, and appears nowhere here.
@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from likewise.comparison.rows import Condition
 from likewise.errors import RunError
 from likewise.report.figures.accuracy_intervals import Estimate
 from likewise.report.figures.objective_recall import Line
@@ -43,7 +44,7 @@ class ComparisonView:
                 expected="Expected the folder of a comparison.",
                 advice="Make one with `likewise compare RECIPE RECIPE --out FOLDER`.",
             ) from error
-        missing = [key for key in ("recipes", "train_sizes", "cells", "metrics") if not content.get(key)]
+        missing = [key for key in ("recipes", "conditions", "cells", "metrics") if not content.get(key)]
         if missing:
             raise RunError(
                 f"{path} has no {' and no '.join(missing)}.",
@@ -73,42 +74,53 @@ class ComparisonView:
         return next((metric for metric in self.rows("metrics") if metric.get("main")), self.rows("metrics")[0])
 
     @cached_property
-    def sizes(self) -> list[Row]:
-        """Sizes that at least one recipe has a number at, ascending."""
-        measured = {row["size"] for row in self.rows("summary")}
-        return [size for size in self.rows("train_sizes") if size["size"] in measured]
+    def conditions(self) -> list[Condition]:
+        """Those under which at least one recipe has a number: known classes, clean labels and few images first."""
+        measured = {row["condition"] for row in self.rows("summary")}
+        return [condition for condition in self._all.values() if condition.key in measured]
 
-    def size_words(self, key: str) -> str:
-        """``1,000 training images`` for a size key."""
-        size = next((size for size in self.rows("train_sizes") if size["size"] == key), None)
-        if size is None or size.get("count") is None:
-            return "all training images" if key == "all" else f"training size {key}"
-        return f"{size['count']:,} training images"
+    @cached_property
+    def _all(self) -> dict[str, Condition]:
+        return {str(row["key"]): Condition(**row) for row in self.rows("conditions")}
 
-    def summary(self, recipe: str, size: str, metric: str) -> Row | None:
-        """Mean and interval of one recipe at one size, if measured."""
+    @cached_property
+    def easiest(self) -> Condition | None:
+        """The condition to show first: known classes, the cleanest labels, the most images."""
+        return max(self.conditions, key=lambda condition: condition.ease, default=None)
+
+    def words(self, key: str) -> str:
+        """``1,000 training images, 20 % wrong labels`` for the key of a condition."""
+        return self._all[key].words
+
+    def short_words(self, key: str) -> str:
+        """``1,000, 20 % wrong labels``, for the column of a table."""
+        condition = self._all[key]
+        return ", ".join([condition.images.removesuffix(" training images"), *condition.difficulties])
+
+    def summary(self, recipe: str, condition: str, metric: str) -> Row | None:
+        """Mean and interval of one recipe under one condition, if measured."""
         return _only(
             row for row in self.rows("summary")
-            if (row["recipe"], row["size"], row["metric"]) == (recipe, size, metric) and row.get("mean") is not None
+            if (row["recipe"], row["condition"], row["metric"]) == (recipe, condition, metric) and row.get("mean") is not None
         )  # fmt: skip
 
-    def baselines(self, size: str, metric: str) -> list[Row]:
-        """Untrained values of ``metric`` at a size, raw pixels first."""
+    def baselines(self, condition: str, metric: str) -> list[Row]:
+        """Untrained values of ``metric`` under a condition, raw pixels first."""
         found = [
             row for row in self.rows("baselines")
-            if row["size"] == size and row["metric"] == metric and row.get("mean") is not None
+            if row["condition"] == condition and row["metric"] == metric and row.get("mean") is not None
         ]  # fmt: skip
         return sorted(found, key=lambda row: row["name"] != "raw_pixels")
 
-    def baseline_lines(self, size: str) -> dict[str, float]:
-        """Legend name → untrained 1-NN accuracy at a size."""
-        return {f"{row['label']}, 1-NN": float(row["mean"]) for row in self.baselines(size, "knn1_accuracy")}
+    def baseline_lines(self, condition: str) -> dict[str, float]:
+        """Legend name → untrained 1-NN accuracy under a condition."""
+        return {f"{row['label']}, 1-NN": float(row["mean"]) for row in self.baselines(condition, "knn1_accuracy")}
 
-    def estimates(self, size: str, metric: str) -> list[Estimate]:
-        """One estimate per recipe that has the metric at the size."""
+    def estimates(self, condition: str, metric: str) -> list[Estimate]:
+        """One estimate per recipe that has the metric under the condition."""
         found = []
         for place, recipe in enumerate(self.recipes):
-            row = self.summary(recipe, size, metric)
+            row = self.summary(recipe, condition, metric)
             if row is not None:
                 values = [float(value) for value in row.get("values") or []]
                 found.append(
@@ -118,33 +130,50 @@ class ComparisonView:
 
     def by_size(self, metric: str) -> tuple[list[Line], list[Line]]:
         """Lines over the number of training images: of the recipes, and of the baselines (raw pixels first)."""
-        counts = {size["size"]: size["count"] for size in self.sizes if size.get("count")}
+        alike = [it for it in self.conditions if self.easiest and it.difficulties == self.easiest.difficulties]
+        return self._lines(metric, {condition.key: condition.count for condition in alike if condition.count})
+
+    def by_noise(self, metric: str) -> tuple[list[Line], list[Line]]:
+        """Lines over the share of wrong labels, at the largest training size: of the recipes, and of the baselines."""
+        easiest = self.easiest
+        return self._lines(
+            metric,
+            {
+                condition.key: condition.label_noise
+                for condition in self.conditions
+                if easiest
+                and (condition.train_size, condition.unseen_classes) == (easiest.train_size, easiest.unseen_classes)
+            },
+        )
+
+    def _lines(self, metric: str, at: dict[str, float]) -> tuple[list[Line], list[Line]]:
+        """Lines through conditions at their places on an axis."""
         lines = []
         for place, recipe in enumerate(self.recipes):
-            rows = [(counts[size], self.summary(recipe, size, metric)) for size in counts]
+            rows = [(x, self.summary(recipe, key, metric)) for key, x in at.items()]
             lines.append(_line(self.labels[recipe], place, [(x, row) for x, row in rows if row is not None]))
         named: dict[str, list[tuple[float, Row]]] = {}
-        for size, count in counts.items():
-            for row in self.baselines(size, metric):
-                named.setdefault(row["label"], []).append((count, row))
+        for key, x in at.items():
+            for row in self.baselines(key, metric):
+                named.setdefault(row["label"], []).append((x, row))
         return [line for line in lines if line.x], [_line(label, 0, rows) for label, rows in named.items()]
 
-    def recall_lines(self, size: str) -> list[Line]:
-        """recall@k of every recipe at a size."""
+    def recall_lines(self, condition: str) -> list[Line]:
+        """recall@k of every recipe under a condition."""
         lines = []
         for row in self.rows("recall_curves"):
-            if row["size"] == size and row["recipe"] in self.recipes and row.get("mean"):
+            if row["condition"] == condition and row["recipe"] in self.recipes and row.get("mean"):
                 none = [None] * len(row["mean"])
                 low, high = row.get("low") or none, row.get("high") or none
                 place = self.recipes.index(row["recipe"])
                 lines.append(Line(self.labels[row["recipe"]], place, row["k"], row["mean"], low, high))
         return sorted(lines, key=lambda line: line.place)
 
-    def showcase(self, size: str) -> dict[str, Path]:
-        """Recipe → folder of its first finished cell at a size."""
+    def showcase(self, condition: str) -> dict[str, Path]:
+        """Recipe → folder of its first finished cell under a condition."""
         found: dict[str, Path] = {}
         for cell in self.rows("cells"):
-            if cell["size"] == size and cell["status"] == "done":
+            if cell["condition"] == condition and cell["status"] == "done":
                 found.setdefault(cell["recipe"], self.folder / cell["folder"])
         return found
 

@@ -167,7 +167,7 @@ def _trained(run: Run) -> list[str]:
         "a 2-dimensional embedding" if recipe.embedding_dim == 2 else f"embeddings of {recipe.embedding_dim} dimensions"
     )
     scaled = ", scaled to length 1," if recipe.normalize != "never" else ""
-    if not recipe.training.epochs:
+    if not run.metrics.get("train_steps", recipe.training.epochs):
         said = [f"The encoder {recipe.encoder.name} was not trained: it gives {space}{scaled} as it was drawn."]
     else:
         said = [
@@ -194,8 +194,11 @@ def _loop(recipe: Recipe, epochs: int, metrics: Mapping[str, float]) -> str:
     speed = metrics.get("images_per_second")
     if took:
         took += f", {speed:,.0f} images a second." if speed is not None and _finite(speed) else "."
+    length = count(epochs, "epoch")
+    if loop.steps is not None or loop.images is not None or loop.seconds is not None:
+        length = f"{loop.seconds:g} seconds" if loop.seconds is not None else f"{metrics['train_steps']:,.0f} steps"
     return (
-        f"Training ran for {count(epochs, 'epoch')} in batches of {count(loop.batch_size, unit)} with {optimizer} at a "
+        f"Training ran for {length} in batches of {count(loop.batch_size, unit)} with {optimizer} at a "
         f"highest learning rate of {loop.learning_rate:g}, seed {recipe.seed}.{took}"
     )
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-Unit = Literal["share", "number", "dimensions", "seconds", "megabytes", "images/s", "yes or no"]
+Unit = Literal["share", "number", "dimensions", "seconds", "megabytes", "images/s", "images", "steps", "yes or no"]
 """How a number is printed; a share is printed in per cent."""
 
 
@@ -84,6 +84,8 @@ def quantity(value: Any, unit: Unit) -> str:
         return "yes" if value else "no"
     if unit == "seconds":
         return duration(value)
+    if unit in ("images", "steps"):
+        return f"{value:,.0f} {unit}"
     if unit == "number":
         return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}" if abs(value) < 1000 else f"{value:,.0f}"
     digits = 1 if abs(value) < 100 else 0

@@ -196,6 +196,10 @@ _TEXTS = {
     "total_seconds": MetricWords(
         "Total time", COST, "seconds", "Wall-clock time of the run with loading and evaluation."
     ),
+    "train_steps": MetricWords("Training steps", COST, "steps", "Steps of the training loop, all stages together."),
+    "train_images": MetricWords(
+        "Images passed in training", COST, "images", "Both images of a pair count; several views of one image do not."
+    ),
     "images_per_second": MetricWords(
         "Training speed", COST, "images/s", "Images a second that the training loop went through."
     ),

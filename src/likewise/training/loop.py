@@ -33,37 +33,24 @@ from likewise.data.draws import Draws
 from likewise.errors import Interrupted, TrainingError
 from likewise.models import synchronize_batch_norm
 from likewise.objectives import Batch, Objective
-from likewise.recipe import Recipe, TrainingOptions
+from likewise.recipe import Recipe
 from likewise.training.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
 from likewise.training.files import write_text
 from likewise.training.frozen import augmented
 from likewise.training.gradcache import cache_gradients
 from likewise.training.interruption import StopWish
+from likewise.training.length import Length
 from likewise.training.monitor import Monitor
 from likewise.training.optimizers import build_optimizer, learning_rate_at, look_ahead
-from likewise.training.progress import StepProgress
+from likewise.training.progress import StepProgress, log_epoch
 from likewise.training.ranks import Ranks
+from likewise.training.seeds import generator_for
 from likewise.training.step_losses import StepLosses
 from likewise.training.training_data import TrainingData
 
-__all__ = ["epochs_and_steps", "fit", "generator_for"]
+__all__ = ["fit"]
 
 logger = logging.getLogger("likewise")
-
-
-def generator_for(*key: int) -> torch.Generator:
-    """A generator whose seed is a fixed mixture of the numbers in ``key`` (seed, epoch, purpose, step …)."""
-    state = 0x9E3779B97F4A7C15
-    for number in key:
-        state = ((state ^ number) * 0xBF58476D1CE4E5B9) % 2**64
-        state ^= state >> 31
-    return torch.Generator().manual_seed(state % 2**63)
-
-
-def epochs_and_steps(images: int, options: TrainingOptions) -> tuple[int, int]:
-    """How many epochs a run has over so many images, and how many steps each of them."""
-    steps = max(1, images // options.batch_size)
-    return max(options.epochs, math.ceil(options.min_steps / steps)), steps
 
 
 class _Trainer:
@@ -92,8 +79,7 @@ class _Trainer:
                 # Chunks are normalised each on its own, wherever they are.
                 leave = objective.model if self.options.gradcache else None
                 synchronize_batch_norm(objective, ranks.group, leave=leave)
-        self.epochs, self.steps_per_epoch = epochs_and_steps(len(train), self.options)
-        self.total_steps = self.epochs * self.steps_per_epoch
+        self.length = Length.of(recipe, len(train))
         self.optimizer: Optimizer = build_optimizer(self.options, objective)
         self.module, self._stepper = fabric.setup(objective, self.optimizer)
         self.progress = Progress()
@@ -112,7 +98,7 @@ class _Trainer:
             self.progress = self.ranks.together(
                 lambda: load_checkpoint(checkpoints / name, self.objective, self.optimizer, fingerprint=fingerprint)
             )
-            logger.info("resumed from step %d of %d", self.progress.step, self.total_steps)
+            logger.info("resumed from %s", self.place())
         lines = "".join(json.dumps(line) + "\n" for line in self.progress.history)
         self.ranks.on_first(lambda: write_text(history, lines))
 
@@ -132,7 +118,9 @@ class _Trainer:
         if isinstance(self.train, ImageDataset):
             self.objective.attend(self.train)
         plan = self.objective.epoch(self.labels, self.options.batch_size, generator)
-        to_do = itertools.islice(plan, progress.step_in_epoch, None)
+        left = self.length.left(progress.step)
+        end = None if left is None else progress.step_in_epoch + left
+        to_do = itertools.islice(plan, progress.step_in_epoch, end)
         ahead, mine = itertools.tee(batch.part(self.ranks.rank, self.ranks.count) for batch in to_do)
         self.objective.train()
         began = time.perf_counter()
@@ -149,14 +137,32 @@ class _Trainer:
                 if wish:
                     self._note(self.losses.rest())
                     self.checkpoint()
-                    raise _interrupted(wish, f"step {progress.step} of {self.total_steps}", self.folder)
+                    raise _interrupted(wish, self.place(), self.folder)
+                if left is None and self.over:
+                    if self.options.lookahead:
+                        look_ahead(self.optimizer)
+                    break
             self._note(self.losses.rest())
         finally:
             progress.train_seconds = before + time.perf_counter() - began
 
+    @property
+    def over(self) -> bool:
+        """Whether the run is at its end."""
+        return self.length.over(self.progress.step, self.progress.train_seconds)
+
+    def place(self) -> str:
+        """Where the run is, in words."""
+        if self.length.steps is None:
+            return f"step {self.progress.step}, {self.progress.train_seconds:.1f} of {self.length.seconds:g} s"
+        return f"step {self.progress.step} of {self.length.steps}"
+
+    def _rate(self, step: int) -> float:
+        return learning_rate_at(*self.length.position(step, self.progress.train_seconds), self.options)
+
     def _step(self, batch: Batch, images: Tensor) -> None:
         seed, step = self.recipe.seed, self.progress.step
-        rate = learning_rate_at(step, self.total_steps, self.options)
+        rate = self._rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("lr_factor", 1.0)
         if self.ranks.rank:  # what draws from the global state (dropout) must not draw the same on every rank
@@ -177,15 +183,17 @@ class _Trainer:
             )
         self._stepper.step()
         self._stepper.zero_grad(set_to_none=True)
-        if self.options.lookahead and ((step + 1) % self.options.lookahead == 0 or step + 1 == self.total_steps):
+        last = self.length.left(step + 1) == 0
+        if self.options.lookahead and ((step + 1) % self.options.lookahead == 0 or last):
             look_ahead(self.optimizer)
-        self.objective.after_step((step + 1) / self.total_steps)
+        at, end = self.length.position(step, self.progress.train_seconds)
+        self.objective.after_step((at + 1) / end)
 
     def _note(self, values: list[tuple[int, float]]) -> None:
         """Sum up losses that have arrived, in the order of their steps; the first that is not finite ends the run."""
         for step, value in values:
             if not math.isfinite(value):
-                rate = learning_rate_at(step, self.total_steps, self.options)
+                rate = self._rate(step)
                 self.ranks.fail(
                     TrainingError(
                         f"The loss is {value} at step {step + 1} (learning rate {rate:.2g}).",
@@ -210,7 +218,7 @@ class _Trainer:
             "epoch": progress.epoch + 1,
             "step": progress.step,
             "seconds": round(progress.train_seconds, 3),
-            "learning_rate": learning_rate_at(max(0, progress.step - 1), self.total_steps, self.options),
+            "learning_rate": self._rate(max(0, progress.step - 1)),
             "train_loss": progress.loss_sum / max(1, progress.step_in_epoch),
             "images_per_second": round(progress.images / max(progress.train_seconds, 1e-9), 1),
             **(self.monitor.look(self.objective, self.fabric.device) if self.monitor else {}),
@@ -267,25 +275,27 @@ def fit(
         nullcontext() if folder is None else stop,
         StepProgress(
             recipe.name,
-            trainer.total_steps,
+            trainer.length.steps,
             start=progress.step,
+            seconds=None if recipe.training.seconds is None else recipe.training.seconds - progress.train_seconds,
             batch_size=recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1),
             quiet=quiet or not ranks.first,
         ) as shown,
     ):
-        while progress.epoch < trainer.epochs:
+        while not trainer.over:
             trainer.epoch(stop, shown)
             line = trainer.close_epoch()
             progress.total_seconds = earlier + time.perf_counter() - began
             wish = ranks.agree(stop.number)
-            if progress.epoch % recipe.training.checkpoint_every == 0 or progress.epoch == trainer.epochs or wish:
+            if progress.epoch % recipe.training.checkpoint_every == 0 or trainer.over or wish:
                 trainer.checkpoint()
             if ranks.first and (not quiet or folder is not None):
-                _report(line, trainer.epochs)
+                log_epoch(line, trainer.length.epochs)
             if ranks.first and on_epoch:
                 on_epoch(line)
-            if wish and progress.epoch < trainer.epochs:
-                raise _interrupted(wish, f"epoch {progress.epoch} of {trainer.epochs}", folder)
+            if wish and not trainer.over:
+                of = "" if trainer.length.epochs is None else f" of {trainer.length.epochs}"
+                raise _interrupted(wish, f"epoch {progress.epoch}{of}", folder)
     return dataclasses.replace(progress)
 
 
@@ -295,17 +305,3 @@ def _interrupted(number: int, after: str, folder: Path | None) -> Interrupted:
         expected=f"The state is saved in {folder}.",
         advice="Run the same command with --resume to go on.",
     )
-
-
-def _report(line: dict[str, Any], epochs: int) -> None:
-    shown = [f"epoch {line['epoch']} of {epochs}", f"loss {line['train_loss']:.4f}"]
-    for key, label, form in (
-        ("val_loss", "validation", ".4f"),
-        ("val_knn1_accuracy", "1-NN", ".1%"),
-        ("val_effective_rank", "effective rank", ".1f"),
-    ):
-        if key in line:
-            shown.append(f"{label} {line[key]:{form}}")
-    logger.info("%s, %s images/s", ", ".join(shown), f"{line['images_per_second']:,.0f}")
-    if line.get("collapsed"):
-        logger.warning("COLLAPSE after epoch %d: %s", line["epoch"], line["collapse_reason"])

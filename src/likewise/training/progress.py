@@ -6,12 +6,12 @@ import logging
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["StepProgress"]
+__all__ = ["StepProgress", "log_epoch"]
 
 logger = logging.getLogger("likewise")
 SECONDS_BETWEEN_LINES = 10.0
@@ -22,17 +22,26 @@ class StepProgress:
 
     Args:
         title: of the bar.
-        total: steps of the whole run.
+        total: steps of the whole run; ``None`` where ``seconds`` end it.
         start: steps done before (a resumed run).
+        seconds: that the run may still take.
         batch_size: images a step, for the rate.
         unit: what one step is called.
         quiet: show nothing.
     """
 
     def __init__(
-        self, title: str, total: int, *, start: int, batch_size: int, unit: str = "step", quiet: bool = False
+        self,
+        title: str,
+        total: int | None,
+        *,
+        start: int,
+        batch_size: int,
+        seconds: float | None = None,
+        unit: str = "step",
+        quiet: bool = False,
     ) -> None:
-        self._total, self._start, self._batch_size = total, start, batch_size
+        self._total, self._start, self._batch_size, self._seconds = total, start, batch_size, seconds
         self._unit = unit
         self._done, self._began, self._last_line = start, time.perf_counter(), time.perf_counter()
         self._bar: Progress | None = None
@@ -73,14 +82,31 @@ class StepProgress:
             self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f} images/s", loss=text)
         elif self._lines and now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = (self._total - self._done) * seconds / steps
+            of, left = "", (self._seconds or 0.0) - seconds
+            if self._total is not None:
+                of, left = f" of {self._total:,}", (self._total - self._done) * seconds / steps
             loss_text = "" if loss is None else f", loss {loss:.4f}"
             logger.info(
-                "%s %d of %d, %s images/s, %.0f s left%s",
+                "%s %s%s, %s images/s, %.0f s left%s",
                 self._unit,
-                self._done,
-                self._total,
+                f"{self._done:,}",
+                of,
                 f"{rate:,.0f}",
                 left,
                 loss_text,
             )
+
+
+def log_epoch(line: dict[str, Any], epochs: int | None) -> None:
+    """Say what an epoch came to, out of how many where that is known."""
+    shown = [f"epoch {line['epoch']}" + (f" of {epochs}" if epochs else ""), f"loss {line['train_loss']:.4f}"]
+    for key, label, form in (
+        ("val_loss", "validation", ".4f"),
+        ("val_knn1_accuracy", "1-NN", ".1%"),
+        ("val_effective_rank", "effective rank", ".1f"),
+    ):
+        if key in line:
+            shown.append(f"{label} {line[key]:{form}}")
+    logger.info("%s, %s images/s", ", ".join(shown), f"{line['images_per_second']:,.0f}")
+    if line.get("collapsed"):
+        logger.warning("COLLAPSE after epoch %d: %s", line["epoch"], line["collapse_reason"])

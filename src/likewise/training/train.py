@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from likewise.data import Splits
-from likewise.errors import RunError
+from likewise.errors import RecipeError, RunError
 from likewise.models import EmbeddingModel, save_model
 from likewise.recipe import Budget, Recipe
 from likewise.recipes import load_recipe
@@ -22,7 +22,8 @@ from likewise.training.environment import describe_environment, make_fabric, pea
 from likewise.training.examples import write_examples
 from likewise.training.files import read_json, write_json
 from likewise.training.frozen import frozen_view
-from likewise.training.loop import epochs_and_steps, fit
+from likewise.training.length import Length
+from likewise.training.loop import fit
 from likewise.training.measure import measure
 from likewise.training.monitor import Monitor
 from likewise.training.ranks import Ranks
@@ -102,7 +103,14 @@ def train(
 
 
 def _ranks_for(recipe: Recipe) -> Ranks:
-    return Ranks(make_fabric(accelerator=recipe.training.accelerator, precision=recipe.training.precision))
+    ranks = Ranks(make_fabric(accelerator=recipe.training.accelerator, precision=recipe.training.precision))
+    if recipe.training.seconds is not None and ranks.count > 1:
+        raise RecipeError(
+            f"training.seconds is {recipe.training.seconds:g} and the run has {ranks.count} ranks.",
+            expected="Expected one process: several have no clock in common.",
+            advice="Set training.steps or training.images instead.",
+        )
+    return ranks
 
 
 def train_in(
@@ -133,8 +141,9 @@ def train_in(
     learned = splits.to_learn_from(recipe.data.learn_from)
     if fabric.device.type == "cuda":
         learned = learned.to(fabric.device)
-    epochs, steps = epochs_and_steps(len(learned), recipe.training)
-    images = epochs * steps * recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1)
+    length = Length.of(recipe, len(learned))
+    # Of a run that the clock ends nobody knows the images beforehand, so nothing is compiled for them by itself.
+    images = (length.steps or 0) * recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1)
     if not model.encoder_frozen:
         compile_encoder(model, recipe.training.compile, images=images, ranks=ranks.count)
     view = frozen_view(recipe, model.to(fabric.device))
@@ -149,11 +158,10 @@ def train_in(
         probe=recipe.evaluation.online_probe,
     )
     logger.info(
-        "training %s on %s images for %d epochs of %d steps (%s)",
+        "training %s on %s images for %s (%s)",
         recipe.objective.name,
         f"{len(learned):,}",
-        epochs,
-        steps,
+        length.words(),
         fabric.device if ranks.count == 1 else f"{ranks.count} ranks, {fabric.device.type}",
     )
     reached = (ranks.on_first(lambda: text_baselines(model, seen)) or {}) if measured is None else {}
@@ -182,6 +190,8 @@ def train_in(
     last = progress.history[-1] if progress.history else monitor.look(objective, fabric.device)
     metrics |= {
         "collapsed": float(last["collapsed"]),
+        "train_steps": progress.step + sum(stage.get("train_steps", 0) for stage in earlier),
+        "train_images": progress.images + sum(stage.get("train_images", 0) for stage in earlier),
         "train_seconds": round(progress.train_seconds + sum(stage["train_seconds"] for stage in earlier), 3),
         "total_seconds": round(
             progress.total_seconds
@@ -256,7 +266,10 @@ def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
     """
     with working_in(run.folder), logging_to(run.folder / "log.txt"):
         if data is None:
-            timings = ("collapsed", "train_seconds", "total_seconds", "images_per_second", "peak_memory_mb")
+            timings = (
+                *("collapsed", "train_steps", "train_images", "train_seconds", "total_seconds"),
+                *("images_per_second", "peak_memory_mb"),
+            )
             options = run.recipe.evaluation
             metrics = measure(
                 run.model,

@@ -31,13 +31,20 @@ class Estimate:
 
 @styled
 def draw_accuracy_intervals(
-    panels: Mapping[str, Sequence[Estimate]], baselines: Mapping[str, float], *, subtitle: str = ""
+    panels: Mapping[str, Sequence[Estimate]],
+    baselines: Mapping[str, float],
+    *,
+    title: str = "Accuracy by objective",
+    measure: str = "accuracy",
+    subtitle: str = "",
 ) -> Figure:
     """One block per kind of accuracy, one row per objective.
 
     Args:
         panels: name of the accuracy → estimates, in the same order everywhere.
         baselines: name → untrained 1-NN accuracy as a share.
+        title: above the plot.
+        measure: what the axis is, in one word.
         subtitle: what the numbers are of.
     """
     rows = sum(len(panel) for panel in panels.values())
@@ -68,8 +75,8 @@ def draw_accuracy_intervals(
     axes.set_xlim(max(0.0, min(ends) - 0.12 * reach), max(ends) + 0.24 * reach)
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("accuracy, test split (%)")
-    headline(axes, "Accuracy by objective", subtitle)
+    axes.set_xlabel(f"{measure}, test split (%)")
+    headline(axes, title, subtitle)
     if handles:
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
     return figure

@@ -1,0 +1,80 @@
+"""Runs in several processes: the table of a sequence, whatever is killed or stopped on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from likewise.comparison import Comparison, compare
+from likewise.errors import Interrupted, RecipeError
+
+from .conftest import recipe_of
+
+RECIPES = [recipe_of(name, training={"epochs": 8, "batch_size": 50}) for name in ("cross_entropy", "siamese")]
+SIZES = [1.0, 10**6]  # one that there is, one whose cells fail
+TIMED = ("train_seconds", "total_seconds")
+
+
+def numbers(result: Comparison) -> list[object]:
+    """All that must not depend on who computed it."""
+    summary = [row for row in result.summary if row.metric not in TIMED]
+    return [summary, [row for row in result.differences if row.metric not in TIMED], result.statements]
+
+
+class Midway(threading.Thread):
+    """Sends a signal once, when a run in a folder has made its first epoch: to who works on it, or to a process."""
+
+    def __init__(self, folder: Path, number: signal.Signals, to: int | None = None) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.number, self.to = folder, number, to
+        self.sent: int | None = None
+
+    def run(self) -> None:
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline and self.sent is None:
+            for lines in self.folder.glob("cells/*/*/*/metrics.jsonl"):
+                working = (lines.parent / ".lock").read_text().strip()
+                if lines.read_text() and working and not (lines.parent / "metrics.json").is_file():
+                    self.sent = self.to or int(working)
+                    os.kill(self.sent, self.number)
+                    return
+            time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comparison]:
+    """The comparison in sequence, on one thread as the processes have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield compare(RECIPES, seeds=1, train_sizes=SIZES, out=tmp_path_factory.mktemp("plain"), quiet=True)
+    torch.set_num_threads(before)
+
+
+def test_two_processes_that_are_stopped_and_killed_come_to_the_same_table(plain: Comparison, tmp_path: Path) -> None:
+    stop = Midway(tmp_path, signal.SIGINT, os.getpid())
+    stop.start()
+    with pytest.raises(Interrupted, match=r"SIGINT after \d of 4.*same command again"):
+        compare(RECIPES, seeds=1, train_sizes=SIZES, out=tmp_path, jobs=2, quiet=True)
+    assert list(tmp_path.glob("cells/*/*/*/checkpoints/step-*"))
+    kill = Midway(tmp_path, signal.SIGKILL)
+    kill.start()
+    result = compare(RECIPES, seeds=1, train_sizes=SIZES, out=tmp_path, jobs=2, quiet=True)
+    assert kill.sent not in (None, os.getpid())
+    assert [cell.status for cell in result.cells] == ["done", "failed"] * 2
+    assert [cell.error for cell in result.cells] == [cell.error for cell in plain.cells]
+    assert numbers(result) == numbers(plain)
+
+
+def test_an_engine_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"The engine is 'spark' with None jobs"):
+        compare(RECIPES, out=tmp_path / "out", engine="spark")
+    with pytest.raises(RecipeError, match="with 0 jobs"):
+        compare(RECIPES, out=tmp_path / "out", jobs=0)
+    assert not (tmp_path / "out").exists()
