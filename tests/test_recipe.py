@@ -39,6 +39,14 @@ def test_the_paper_budget_is_the_course_sheets_setting() -> None:
     }
 
 
+def test_papers_on_views_are_measured_on_the_encoders_features() -> None:
+    for name in ("cifar10-simclr", "cifar10-byol", "stl10-simclr"):
+        recipe = load_recipe(name, budget="paper")
+        assert recipe.head == "none"
+        side = recipe.data.image_size or 32
+        assert recipe.embedding_dim == recipe.encoder.build(3, (side, side)).out_features
+
+
 def test_the_fashion_losses_differ_in_the_objective_and_see_as_many_images() -> None:
     recipes = load_recipes(["fashion-losses"], budget="laptop")
     assert [recipe.objective.label for recipe in recipes] == [

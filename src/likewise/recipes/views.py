@@ -3,7 +3,8 @@
 ``paper`` is the authors' setting for CIFAR-10 where they published one (SimCLR's command line, MoCo's notebook, SimSiam's
 appendix D). For BYOL, MoCo v3, Barlow Twins, VICReg, SwAV and DINO they have none: there it is their optimiser, base
 learning rate and heads for ImageNet on a ResNet-18 with the small stem, the rate scaled to batches of 512, no blur.
-``laptop`` trains one small encoder for all of them, so that ``likewise compare`` compares methods.
+The embedding is then the encoder's features, which is what the papers probe. ``laptop`` trains one small encoder for all of
+them, so that ``likewise compare`` compares methods, and has a linear layer from its 1,152 features to the embedding.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ GARMENT_VIEWS = ViewOptions(
     crop=(0.3, 1.0), rotation=10.0, brightness=0.6, contrast=0.6, saturation=0.0, hue=0.0, blur=0.0
 )
 RESNET = {"name": "resnet", "depth": 18, "stem": "cifar"}
+FEATURES = {"head": "none", "embedding_dim": 512}
 
 
 def _cifar(
@@ -55,8 +57,7 @@ def _cifar(
         data = {"source": "cifar10", "validation": 5000}
         training = {"schedule": "cosine", "batch_size": 512, "warmup": 10 / paper["epochs"]} | paper
         return Recipe.parse(
-            values
-            | {"data": data, "encoder": RESNET, "embedding_dim": 512, "objective": objective, "training": training}
+            values | {"data": data, "encoder": RESNET, "objective": objective, "training": training} | FEATURES
         )
     training = {"epochs": 12, "batch_size": 256, "learning_rate": 2e-3, "weight_decay": 1e-4, "schedule": "cosine"}
     data = {"source": "cifar10", "validation": 5000}
@@ -82,7 +83,7 @@ def _simclr(budget: Budget, data: dict[str, Any], smoke: dict[str, Any]) -> dict
         training = {"epochs": 1000, "batch_size": 512, "optimizer": "lars", "learning_rate": 2.0, "weight_decay": 1e-6}
         encoder = {"name": "resnet", "depth": 18}
         training |= {"schedule": "cosine", "warmup": 0.01}
-        return {"data": data, "encoder": encoder, "embedding_dim": 512, "training": training}
+        return {"data": data, "encoder": encoder, "training": training} | FEATURES
     training = {"epochs": 10, "batch_size": 256, "learning_rate": 2e-3, "weight_decay": 1e-4, "schedule": "cosine"}
     encoder = {"name": "small_cnn", "widths": (32, 64, 128)}
     if budget == "smoke":
