@@ -157,4 +157,4 @@ def _rows(snapshot: Snapshot, distance: Distance) -> NDArray[np.float32]:
     if distance == "euclidean":
         return x
     norms = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(norms > 0, norms, 1)
+    return (x / np.where(norms > 0, norms, 1)).astype(np.float32)

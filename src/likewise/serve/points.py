@@ -92,7 +92,7 @@ def encode(picture: Picture, name: str) -> tuple[int, Iterator[memoryview | byte
     text += b" " * (-len(text) % 4)
     parts: list[memoryview | bytes] = [struct.pack("<I", len(text)), text]
     for _, array in contiguous:
-        parts += [memoryview(array).cast("B"), bytes(-array.nbytes % 4)] if len(array) else []
+        parts += [array.data.cast("B"), bytes(-array.nbytes % 4)] if len(array) else []
     return sum(map(len, parts)), _blocks(parts)
 
 
