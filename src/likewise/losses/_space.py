@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -124,7 +123,7 @@ def without_zero(distance_RC: Tensor) -> Tensor:
 
     One pass, where looking for what became infinite or NaN afterwards takes several.
     """
-    return F.threshold_(distance_RC, 0, 1e15)
+    return torch.threshold_(distance_RC, 0, 1e15)
 
 
 def sorted_rows(x: Tensor, order: Tensor | None) -> Tensor:

@@ -133,10 +133,10 @@ def _space(x: Tensor, y: Tensor | None, layout: Layout, rule: Rule, scale: float
 
 def _back(grad: Tensor | None, order: Tensor | None, factor: Tensor | None = None) -> Tensor | None:
     """From the layout's order back to the one given, times a factor."""
-    if grad is None or (order is None and factor is None):
-        return grad
+    if grad is None:
+        return None
     if order is None:
-        return grad * factor
+        return grad if factor is None else grad * factor
     out = torch.empty_like(grad)
     for part in row_parts(grad):
         out.index_copy_(0, order[part], grad[part] if factor is None else grad[part] * factor)
