@@ -53,7 +53,7 @@ def _negatives(
 def nt_xent_loss(
     view1: Tensor, view2: Tensor, *, temperature: float = 0.5, group: Group = None, tile_size: int | None = None
 ) -> Tensor:
-    """Normalised temperature-scaled cross-entropy between two views (SimCLR, Chen et al. 2020).
+    """Normalised temperature-scaled cross-entropy between two views (SimCLR, Chen et al. 2020, eq. 1).
 
     The mean over all 2N rows i of  -log( exp(s_ip/t) / sum_{k != i} exp(s_ik/t) ),  s = cosine similarity,
     p = the other view of the same image. Identical embeddings give exactly log(2N - 1); one pair gives 0.

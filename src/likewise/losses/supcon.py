@@ -34,8 +34,8 @@ def supcon_loss(
     With s = cosine similarity / t, P(i) the positives of row i and A(i) all other rows, the mean over the rows that
     have a positive of
 
-    - ``out`` (the paper's L_out):  -1/|P(i)| sum_{p in P(i)} log( exp(s_ip) / sum_{a in A(i)} exp(s_ia) )
-    - ``in`` (its L_in):  -log( 1/|P(i)| sum_{p in P(i)} exp(s_ip) / sum_{a in A(i)} exp(s_ia) )
+    - ``out`` (the paper's L_out, eq. 2):  -1/|P(i)| sum_{p in P(i)} log( exp(s_ip) / sum_{a in A(i)} exp(s_ia) )
+    - ``in`` (its L_in, eq. 3):  -log( 1/|P(i)| sum_{p in P(i)} exp(s_ip) / sum_{a in A(i)} exp(s_ia) )
 
     Neither is multiplied by t / 0.07, as the authors' code does. ``in`` <= ``out`` (Jensen). Identical embeddings give
     log(N - 1) for ``out`` and for ``in`` too. One class: log(N - 1) at best for ``out``.
