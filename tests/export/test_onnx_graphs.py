@@ -122,20 +122,17 @@ TEXTS = [
 ]
 
 
-def test_words_of_our_own_tokenizer(tmp_path: Path) -> None:
+def test_words_of_our_own_tokenizer() -> None:
+    tokenizers = pytest.importorskip("tokenizers")
     fitted = SmallTransformerOptions(width=16, layers=1, heads=2, max_tokens=12).fitted([*TEXTS[:3], "ΟΔΟΣ λόγος"])
-    torch.manual_seed(0)
-    model = EmbeddingModel(MLPOptions(widths=(4,)), GREY, embedding_dim=5, normalize="output", text_encoder=fitted)
-    assert model.text is not None
-    file = write_tokenizer(model.text.encoder)
-    graph = _text_graph(model, file, tmp_path)
+    encoder = fitted.build()
+    written = tokenizers.Tokenizer.from_str(write_tokenizer(encoder))
     texts = [*TEXTS, "ΟΔΟΣ ΛΌΓΟΣ λόγος"]
-    tokens = model.text.encoder.tokenize(texts)
-    for row, text in enumerate(texts):
-        ids = graph._tokenizer.encode(text).ids
-        assert [one for one in ids if one] == tokens.ids[row, : tokens.lengths[row]].tolist(), text
-    for size in (1, 3, 7):
-        np.testing.assert_allclose(graph.embed(texts, size), model.embed_text(texts), atol=2e-6)
+    tokens = encoder.tokenize(texts)
+    found = written.encode_batch(texts)
+    assert [row.ids for row in found] == tokens.ids.tolist()
+    assert [sum(row.attention_mask) for row in found] == tokens.lengths.tolist()
+    assert tokens.truncated.tolist() == [False] * 5 + [True, False]
 
 
 def test_texts_of_transformers(tmp_path: Path, tiny_bert: TinyBert) -> None:
