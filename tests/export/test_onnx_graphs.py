@@ -132,7 +132,7 @@ def test_words_of_our_own_tokenizer() -> None:
     found = written.encode_batch(texts)
     assert [row.ids for row in found] == tokens.ids.tolist()
     assert [sum(row.attention_mask) for row in found] == tokens.lengths.tolist()
-    assert tokens.truncated.tolist() == [False] * 5 + [True, False]
+    assert tokens.truncated.tolist() == [False, False, True, False, False, True, False]
 
 
 def test_texts_of_transformers(tmp_path: Path, tiny_bert: TinyBert) -> None:
