@@ -12,6 +12,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from huggingface_hub import constants
 
 from command_line import Cli
 from likewise.errors import RunError
@@ -78,12 +79,12 @@ class Hub:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     made = Hub()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     for name in ("LIKEWISE_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", made.address)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", made.address)
     monkeypatch.setenv("HF_ENDPOINT", made.address)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     yield made
