@@ -40,7 +40,7 @@ class Cluster:
     gpus: int
     most_cpus: int
 
-    def share(self, jobs: int | None) -> tuple[int, dict[str, float]]:
+    def share(self, jobs: int | None) -> tuple[int, dict[str, Any]]:
         """How many pieces of work run at a time, and what each of them takes of the cluster.
 
         Args:
@@ -67,18 +67,21 @@ def ray_cluster() -> Iterator[Cluster]:
             expected="Expected it for --engine ray.",
             advice='pip install "likewise[ray]", or leave --engine out.',
         ) from error
-    connected = ray.is_initialized()
+    module: Any = ray  # parts of it have no types
+    connected = module.is_initialized()
     if not connected:
-        _connect(ray)
+        _connect(module)
     try:
-        resources = ray.cluster_resources()
-        nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
-        cluster = Cluster(ray, int(resources.get("CPU", 1)), int(resources.get("GPU", 0)), int(max(nodes, default=1)))
+        resources = module.cluster_resources()
+        nodes = [node["Resources"].get("CPU", 0) for node in module.nodes() if node["Alive"]]
+        cluster = Cluster(
+            module, int(resources.get("CPU", 1)), int(resources.get("GPU", 0)), int(max(nodes, default=1))
+        )
         logger.info("Ray: %d machines, %d cores, %d GPUs", len(nodes), cluster.cpus, cluster.gpus)
         yield cluster
     finally:
         if not connected:
-            ray.shutdown()
+            module.shutdown()
 
 
 def _connect(ray: Any) -> None:

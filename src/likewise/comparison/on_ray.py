@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from likewise.cluster import ray_cluster
 from likewise.comparison.processes import PATIENCE, TRIES, killed, limit_threads
@@ -48,7 +49,8 @@ def on_ray(jobs: int | None) -> Engine:
         with ray_cluster() as cluster, StopWish() as stop:
             ray, (most, takes) = cluster.ray, cluster.share(jobs)
             task = ray.remote(max_retries=TRIES - 1, **takes)(_perform)
-            waiting, running, done = list(reversed(range(len(works)))), {}, 0
+            waiting, done = list(reversed(range(len(works)))), 0
+            running: dict[Any, int] = {}
             try:
                 while waiting or running:
                     while waiting and len(running) < most:

@@ -51,7 +51,7 @@ class Pairs:
 
     def intervals(self) -> Iterator[tuple[Place, Place, str, Interval, int]]:
         """Each pair and metric with its interval and the number of seeds, in the order in which they were added."""
-        found = {}
+        found: dict[int, Interval] = {}
         for group in self._each.values():
             resampled = paired_differences(np.stack([each for _, each in group]))
             found |= {place: interval for (place, _), interval in zip(group, resampled, strict=True)}

@@ -59,7 +59,7 @@ def _work(connection: Connection, threads: int, gpu: str | None) -> None:
     )  # Ctrl-C reaches all processes of a terminal; the comparison passes it on
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     limit_threads(threads)
     while True:
         try:
@@ -74,6 +74,12 @@ def _work(connection: Connection, threads: int, gpu: str | None) -> None:
         except Exception:
             answer = traceback.format_exc()  # a bug of ours: the comparison raises it
         connection.send(answer)
+
+
+def _end_with(parent: Any) -> None:
+    """Ask this process to save and end when the comparison is gone."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Worker:

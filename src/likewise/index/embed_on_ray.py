@@ -112,7 +112,7 @@ def embed_on_ray(
     model = load_model(run)
     source = os.path.realpath(source) if os.path.exists(source) else os.fspath(source)  # noqa: PTH110
     feed = feed_of_source(model, source, split=split, on_bad_image=on_bad_image)
-    out = out if is_uri(out) else Path(out).absolute()
+    out = os.fspath(out) if is_uri(out) else Path(out).absolute()
     parts = Parts(out, identity_of(model, feed, batch_size))
     refuse(parts, feed, overwrite=overwrite)
     parts.forget()

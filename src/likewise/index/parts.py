@@ -178,7 +178,9 @@ class Parts:
     def finish(self) -> int:
         """Make the file of its parts; returns the number of rows."""
         schema = _schema(self.identity["embedding_dim"], self.identity)
-        rows = sum(pq.read_metadata(f"{self.folder}/{name}", filesystem=self._files).num_rows for name in self._names())
+        rows: int = sum(
+            pq.read_metadata(f"{self.folder}/{name}", filesystem=self._files).num_rows for name in self._names()
+        )
         if self._lance:
             write_lance(self.out, schema, self._batches(schema))
         elif self._path is None:
