@@ -28,7 +28,7 @@ from .workers import add_digits, keep_writing, picture_of, write_as_a_guest, wri
 
 pytest.importorskip("lancedb", reason="needs the extra `index`: pip install 'likewise[index]'")
 
-KILLS = int(os.environ.get("LIKEWISE_KILLS", "4"))
+KILLS = int(os.environ.get("LIKEWISE_KILLS", "3"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from likewise import losses
 
 FIRST = list({c.loss: c for c in reversed(CASES)}.values())
 # one whose mathematics is compiled, one with proxies, and one around which the rest is compiled
-WITH_INDUCTOR = {losses.vicreg_loss, losses.cosface_loss, losses.nt_xent_loss}
+WITH_INDUCTOR = {losses.siamese_loss, losses.cosface_loss, losses.nt_xent_loss}
 # what they need to know of the labels is one number, read once
 READ_ONCE = {losses.angular_loss, losses.smooth_ap_loss}
 

@@ -126,7 +126,8 @@ def test_images_are_encoded_as_the_library_does(vision_folders: dict[str, Path],
     assert options.pixel_statistics[0] == mean
 
 
-def test_what_cannot_be_loaded_is_named(tmp_path: Path, text_folder: Path) -> None:
+def test_what_cannot_be_loaded_is_named(tmp_path: Path, text_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the hub's own retries take half a minute
     with pytest.raises(ModelError, match=r"nobody/nothing.*minilm needs no network"):
         PretrainedTextOptions(source="nobody/nothing").build()
     with pytest.raises(ModelError, match="without a source"):

@@ -72,6 +72,7 @@ def test_the_page_states_the_search_and_what_it_chose(make_comparison: Make) -> 
             "error": "TrainingError: nan.",
             "seed": 1000,
             "seconds": 95.0,
+            "metric": "val_knn1_accuracy",
         }
         space = {"training.learning_rate": [6e-4, 0.015, "log"], "objective.loss.base": [0.2, 0.9, "linear"]}
         own = {"training.learning_rate": 0.003, "objective.loss.base": 0.5}
