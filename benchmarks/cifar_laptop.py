@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import likewise as lw
+from fashion_encoders import matmul_peak
 from likewise.recipe import Recipe
 from likewise.training.build import build_model
 from likewise.training.environment import computes_bf16
@@ -37,18 +38,6 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "contrastive": ("cifar10-resnet50-supcon", {}),
     "short": ("cifar10-resnet50-crossentropy", {"epochs": 4}),
 }
-
-
-def matmul_peak(size: int = 2048, rounds: int = 15) -> float:
-    """Best of the machine's matrix products in the type that training multiplies in, in FLOP/s."""
-    dtype = torch.bfloat16 if computes_bf16() else torch.float32
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-    best = float("inf")
-    for _ in range(rounds):
-        began = time.perf_counter()
-        torch.mm(a, b)
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
 
 
 def plain_loop(recipe: Recipe, steps: int = 60) -> tuple[float, float]:
@@ -95,7 +84,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="keep the runs in this folder")
     options = parser.parse_args()
     out = options.out or Path(tempfile.mkdtemp(prefix="cifar-laptop-"))
-    peak = matmul_peak()
+    peak = matmul_peak(dtype=torch.bfloat16 if computes_bf16() else torch.float32)  # in which training multiplies
     recipe = resolve("cifar10-resnet50-crossentropy", budget="laptop", overrides={"data.source": options.data})
     loop_rate, operations = plain_loop(recipe)
     report: dict[str, Any] = {

@@ -8,8 +8,6 @@ every size and a batch has one, so that belongs to where they are decoded.
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -21,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likewise.errors import ModelError
+from likewise.export.silence import silent
 from likewise.models import EmbeddingModel
 
 __all__ = ["OPSET", "ImageGraph", "TextGraph", "require_onnx", "write_graph"]
@@ -152,18 +151,11 @@ def _quietly() -> Iterator[None]:
     """Without what the exporter says of its own insides, and without torch's fused transformer layer, which ONNX lacks."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silent("torch.onnx", "onnxscript", "onnx_ir"):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _adaptive_max_pool2d(grid: Tensor, output_size: list[int]) -> tuple[Tensor, Tensor]:

@@ -13,11 +13,7 @@ GELU(-h) = h:
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from likewise.errors import ModelError
+from likewise.export.silence import silent
 from likewise.export.stock_encoders import image_size_of, stock_encoder
 from likewise.export.tokenizer_file import write_tokenizer
 from likewise.models import EmbeddingModel, PretrainedText, ProjectionHead, TextTower
@@ -69,7 +66,7 @@ def write_stock_modules(model: EmbeddingModel, folder: Path) -> None:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Router
 
-    with tempfile.TemporaryDirectory() as made, _silent(), quietly(transformers):
+    with tempfile.TemporaryDirectory() as made, silent("sentence_transformers", "transformers"), quietly(transformers):
         towers: dict[str, Any] = {"image": _image_tower(model, Path(made) / "image")}
         if model.text is not None:
             towers["text"] = _text_tower(model.text, Path(made) / "text")
@@ -99,7 +96,7 @@ def check_stock(model: EmbeddingModel, folder: Path, pixels: Tensor, texts: list
     import transformers
     from sentence_transformers import SentenceTransformer
 
-    with _silent(), quietly(transformers):
+    with silent("sentence_transformers", "transformers"), quietly(transformers):
         stock = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
         pictures = [Image.fromarray(_channels_last(image)) for image in pixels.numpy()]
         pairs = [(model.embed(pixels), stock.encode(pictures, show_progress_bar=False))]
@@ -239,19 +236,3 @@ def _layer(weight: Tensor, bias: Tensor, activation: nn.Module) -> nn.Module:
         init_bias=bias.clone(),
     )
     return made
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without what the libraries say while they load."""
-    loggers = [logging.getLogger(name) for name in ("sentence_transformers", "transformers")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
