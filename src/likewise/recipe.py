@@ -89,6 +89,16 @@ class Recipe(Options):
         return self
 
     @model_validator(mode="after")
+    def _resizes_where_it_can(self) -> Self:
+        for what in (self.encoder, self.objective):
+            if self.training.initial_scale < 1 and not what.any_size:
+                raise ValueError(
+                    f"training.initial_scale is {self.training.initial_scale:g} and {what.name} takes images of one size; "
+                    "set it to 1"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _stages_fit(self) -> Self:
         names = [stage.name for stage in self.before]
         if len(set(names)) < len(names):

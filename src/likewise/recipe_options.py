@@ -89,6 +89,9 @@ class TrainingOptions(Options):
         gradient_clip: largest Euclidean norm of the gradient; ``None`` does not clip.
         flip: mirror each training image left to right with probability ½.
         shift: move each training image by up to so many pixels in both directions, edges reflected.
+        initial_scale: the shorter side of training images at the beginning, as a share of the whole (progressive resizing); 1
+            trains on whole images throughout. The encoder and the objective must take images of any size.
+        finetune_fraction: share of the steps at the end that see whole images, where ``initial_scale`` is below 1.
         precision: as in Lightning Fabric; ``auto`` is ``bf16-mixed`` where the processor or GPU computes it in hardware.
         accelerator: as in Lightning Fabric: ``auto``, ``cpu``, ``cuda``, ``mps``.
         compile: ``torch.compile`` the encoder; ``auto`` does where the run is long enough to earn it back.
@@ -118,6 +121,8 @@ class TrainingOptions(Options):
     gradient_clip: float | None = Field(default=None, gt=0)
     flip: bool = False
     shift: int = Field(default=0, ge=0)
+    initial_scale: float = Field(default=1.0, gt=0, le=1)
+    finetune_fraction: float = Field(default=0.3, gt=0, le=1)
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     compile: Literal["auto", "always", "never"] = "auto"
@@ -132,6 +137,15 @@ class TrainingOptions(Options):
                     f"{blocks} is {getattr(self, blocks)} and freeze is {self.freeze}, which trains the whole encoder; "
                     f"set {blocks}=0, or freeze={encoder} or both"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _resizes_what_it_trains(self) -> Self:
+        if self.initial_scale < 1 and self.freeze != "nothing":
+            raise ValueError(
+                f"initial_scale is {self.initial_scale:g} and freeze is {self.freeze}: what is frozen is computed once, on "
+                "whole images; set initial_scale=1"
+            )
         return self
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ leave a single position.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -142,6 +142,7 @@ class ResNetOptions(EncoderOptions):
         width: channels of the first stage, each further stage has twice as many; 64 is the published network.
     """
 
+    any_size: ClassVar[bool] = True
     name: Literal["resnet"] = "resnet"
     depth: Literal[18, 34, 50, 101, 152] = 50
     stem: Literal["auto", "cifar", "imagenet"] = "auto"

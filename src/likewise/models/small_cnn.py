@@ -7,7 +7,7 @@ memory (normalisation, activation) see a quarter of the numbers. ``benchmarks/fa
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -67,6 +67,7 @@ class SmallCNNOptions(EncoderOptions):
             at half of the one before.
     """
 
+    any_size: ClassVar[bool] = True
     name: Literal["small_cnn"] = "small_cnn"
     widths: tuple[int, ...] = Field(default=(16, 32, 64), min_length=1)
 

@@ -8,7 +8,7 @@ take in. The widths are ours: an image costs a tenth of the record's arithmetic.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +81,7 @@ class WhitenedCNNOptions(EncoderOptions):
         widths: channels of each block; every block halves the resolution.
     """
 
+    any_size: ClassVar[bool] = True
     name: Literal["whitened_cnn"] = "whitened_cnn"
     widths: tuple[int, ...] = Field(default=(64, 128, 128), min_length=1)
 

@@ -19,3 +19,8 @@ class FromImagesOptions(ObjectiveOptions):
     def sees_images(self) -> bool:
         """It makes its task from the images."""
         return True
+
+    @property
+    def any_size(self) -> bool:
+        """What it predicts is laid out for images of one size."""
+        return False

@@ -234,6 +234,11 @@ class ObjectiveOptions(BaseModel):
         return False
 
     @property
+    def any_size(self) -> bool:
+        """Whether it takes images of other sizes than the model was built for, as far as the encoder does."""
+        return True
+
+    @property
     def task(self) -> str:
         """What the columns of ``Objective.examples`` are, in one sentence; empty where there are none."""
         return ""

@@ -25,6 +25,11 @@ class ViewObjectiveOptions(FromImagesOptions):
     views: ViewOptions = ViewOptions()
     second_views: ViewOptions | None = None
 
+    @property
+    def any_size(self) -> bool:
+        """Views are as large as the images that they are drawn from."""
+        return True
+
     def two_views(self, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two views (N, C, h, w) of each image, drawn from the batch's generator."""
         first, second = draw_views(images, [self.views, self.second_views or self.views], batch.generator)

@@ -43,6 +43,7 @@ from likewise.training.length import Length
 from likewise.training.monitor import Monitor
 from likewise.training.optimizers import build_optimizer, learning_rate_at, look_ahead
 from likewise.training.progress import StepProgress, log_epoch
+from likewise.training.progressive import resized, size_at
 from likewise.training.ranks import Ranks
 from likewise.training.seeds import generator_for
 from likewise.training.step_losses import StepLosses
@@ -169,6 +170,9 @@ class _Trainer:
             torch.manual_seed(generator_for(seed, step, 3, self.ranks.rank).initial_seed())
         draws = Draws(generator_for(seed, step, 2), batch.rows, total=batch.total)
         images = augmented(images, draws, self.options)
+        at, end = self.length.position(step, self.progress.train_seconds)
+        if self.options.initial_scale < 1:
+            images = resized(images, size_at(at, end, min(images.shape[2:]), self.options))
         device = self.fabric.device
         batch = batch.to(device)._replace(draws=draws)
         loss: Tensor = self.module(images.to(device, non_blocking=True), batch)
@@ -186,7 +190,6 @@ class _Trainer:
         last = self.length.left(step + 1) == 0
         if self.options.lookahead and ((step + 1) % self.options.lookahead == 0 or last):
             look_ahead(self.optimizer)
-        at, end = self.length.position(step, self.progress.train_seconds)
         self.objective.after_step((at + 1) / end)
 
     def _note(self, values: list[tuple[int, float]]) -> None:
