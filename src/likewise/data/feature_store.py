@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from likewise.data.cache import cache_home
 from likewise.data.captions import image_digests
 from likewise.data.dataset import ImageDataset
+from likewise.data.progress import Progress
 from likewise.errors import ModelError
 from likewise.models import EmbeddingModel, Ragged
 
@@ -31,6 +32,7 @@ __all__ = ["FrozenImages", "FrozenTexts", "weights_digest"]
 logger = logging.getLogger("likewise")
 _VERSION = 2  # raise it when the same encoder would give something else
 _BATCH = 128
+_PART = 2048  # items that are computed before they are kept
 _OF_MODEL: WeakKeyDictionary[EmbeddingModel, FrozenTexts] = WeakKeyDictionary()
 
 
@@ -56,15 +58,33 @@ class _Store:
         self._item: dict[bytes, int] = {}
         self._kept: Ragged | None = None
 
-    def get(self, keys: Sequence[bytes], compute: Callable[[list[int]], Ragged]) -> Ragged:
-        """The items of ``keys``; ``compute`` is asked for the positions that are not there, each key once."""
+    def get(self, keys: Sequence[bytes], compute: Callable[[list[int], Callable[[int], None]], Ragged]) -> Ragged:
+        """The items of ``keys``; ``compute`` is asked for the positions that are not there, each key once.
+
+        They are computed and kept part by part, so that a run that is killed meanwhile has not worked for nothing.
+        """
         if self._kept is None or not all(key in self._item for key in keys):
-            file = self._folder / f"{hashlib.sha256(b''.join(keys)).hexdigest()[:32]}.safetensors"
+            file = self._file(keys)
             if not self._read(file):
                 fresh = {key: position for position, key in enumerate(keys) if key not in self._item}
-                self._add(list(fresh), compute(list(fresh.values())))
+                missing = list(fresh)
+                parts = [missing[first : first + _PART] for first in range(0, len(missing), _PART)]
+                with Progress(f"Features of {len(fresh):,} {self._kind}s by the frozen encoder", len(fresh)) as shown:
+                    for part in parts:
+                        if self._read(self._file(part)):
+                            shown.advance(len(part))
+                            continue
+                        self._add(part, compute([fresh[key] for key in part], shown.advance))
+                        if len(parts) > 1:
+                            self._write(self._file(part), part)
                 self._write(file, list(dict.fromkeys(keys)))
+                for part in parts if file.is_file() else ():
+                    if self._file(part) != file:
+                        self._file(part).unlink(missing_ok=True)
         return self._chosen(keys)
+
+    def _file(self, keys: Sequence[bytes]) -> Path:
+        return self._folder / f"{hashlib.sha256(b''.join(keys)).hexdigest()[:32]}.safetensors"
 
     def _chosen(self, keys: Sequence[bytes]) -> Ragged:
         assert self._kept is not None
@@ -132,15 +152,17 @@ class FrozenImages:
         """(N, K) float32 on the CPU, of the images or of their mirror images."""
 
         @torch.inference_mode()
-        def compute(positions: list[int]) -> Ragged:
+        def compute(positions: list[int], advance: Callable[[int], None]) -> Ragged:
             model = self._model
             training, device = model.training, model.mean.device
             model.eval()
+            parts = []
             try:
-                parts = [
-                    model.frozen_features((images.flip(-1) if mirrored else images).to(device)).float().cpu()
-                    for _, images in data.batches(torch.tensor(positions).split(_BATCH))
-                ]
+                for _, images in data.batches(torch.tensor(positions).split(_BATCH)):
+                    parts.append(
+                        model.frozen_features((images.flip(-1) if mirrored else images).to(device)).float().cpu()
+                    )
+                    advance(len(images))
             finally:
                 model.train(training)
             return Ragged.of_rows(torch.cat(parts))
@@ -176,7 +198,11 @@ class FrozenTexts:
         """Float32 on the CPU: of each text a row for each token, or its features in one row."""
         keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
 
-        def compute(positions: list[int]) -> Ragged:
-            return self._tower.frozen_states(self._tower.encoder.tokenize([texts[position] for position in positions]))
+        def compute(positions: list[int], advance: Callable[[int], None]) -> Ragged:
+            states = self._tower.frozen_states(
+                self._tower.encoder.tokenize([texts[position] for position in positions])
+            )
+            advance(len(positions))
+            return states
 
         return self._store.get(keys, compute)
