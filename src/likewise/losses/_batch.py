@@ -2,76 +2,32 @@
 
 Rows are this rank's samples; columns are the samples of all ranks, and of a memory if one is given. Without either,
 both are the same tensor and the engine needs only the upper triangle. Positives of a row: the columns with its
-label, itself left out. Nothing of size N × N, no mask: sums over a class are products with the class sum.
+label, itself left out. Nothing of size N × N, no mask: sums over a class are products with the class sum. A batch that
+is small is the exception (``Whole``): there a mask is quicker than sorting.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from likewise.errors import LossInputError
 from likewise.losses._checks import check_embeddings, check_labels, may_look
-from likewise.losses._classes import Classes, class_dots
+from likewise.losses._classes import Classes, class_dots, squared_to_means, squared_to_rows
 from likewise.losses._gather import Group, combine, gather
 from likewise.losses._layout import Layout
 from likewise.losses._rules import Bound, Elementwise, pair_logsumexp
-from likewise.losses._space import row_dots, row_parts
+from likewise.losses._space import row_dots
+from likewise.losses._unit import unit
+from likewise.losses._whole import Pairs, Whole, is_small
 
 Memory = tuple[Tensor, Tensor] | None
 
 
-def _inverse_norms(rows: Tensor) -> Tensor:
-    """(R, 1), 0 for a row of zeros."""
-    norm = rows.square().sum(dim=1, keepdim=True).sqrt_()
-    if may_look(rows) and len(rows):
-        low, high = torch.aminmax(norm)
-        if float(low) > 1e-12 and float(high) < 1e12:
-            return norm.reciprocal_()
-    # scaled by the largest entry first, so that squares neither overflow nor vanish
-    largest = rows.abs().amax(dim=1, keepdim=True)
-    usable = torch.where(largest > 0, largest, 1)
-    norm = torch.linalg.vector_norm(rows / usable, dim=1, keepdim=True) * usable
-    return torch.where(largest > 0, 1 / torch.where(largest > 0, norm, 1), 0)
-
-
-class _Unit(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        inverse = x.new_empty(len(x), 1)
-        out = torch.empty_like(x)
-        for part in row_parts(x):
-            rows = x.detach()[part]
-            inverse[part] = _inverse_norms(rows)
-            torch.mul(rows, inverse[part], out=out[part])
-        ctx.save_for_backward(x, inverse)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        x, inverse = ctx.saved_tensors
-        out = torch.empty_like(grads[0])
-        for part in row_parts(x):
-            rows, grad = x[part] * inverse[part], grads[0][part]
-            torch.addcmul(grad, rows, (rows * grad).sum(dim=1, keepdim=True), value=-1, out=out[part]).mul_(
-                inverse[part]
-            )
-        return out
-
-
-def unit(x: Tensor) -> Tensor:
-    """Rows at length 1. A row of zeros stays zero and gets no gradient."""
-    u: Tensor = _Unit.apply(x)  # type: ignore[no-untyped-call]
-    return u
-
-
 class LabelledBatch:
-    """Rows, columns, labels and the layout of one call.
+    """Rows, columns and labels of one call.
 
     Args:
         embeddings: (N, D) float of this rank.
@@ -95,21 +51,20 @@ class LabelledBatch:
         min_rows: int = 1,
         only_memory: bool = False,
     ) -> None:
-        x = check_embeddings("embeddings", embeddings, min_rows=min_rows if group is None else 0)
-        self.labels = check_labels(labels, x.shape[0])
-        self.rows = unit(x) if normalize else x
-        self.group = group
+        least = min_rows if group is None else 0
+        x = check_embeddings("embeddings", embeddings, min_rows=least, values=not normalize)
+        self.labels = self._col_labels = check_labels(labels, x.shape[0])
+        self.rows = unit(x, "embeddings") if normalize else x
+        self.group, self._tile_size = group, tile_size
         self.columns: Tensor | None = None
-        place = torch.arange(len(x), device=x.device)
+        self._start = 0
         if group is None and memory is None:
-            self._own = place
-            self.layout = Layout(self.labels, row_ids=place, tile_size=tile_size)
             return
         columns, start = gather(self.rows, group)
         col_labels, _ = gather(self.labels, group)
         ids = torch.arange(len(columns), device=x.device)
         if memory is not None:
-            kept = check_embeddings("memory", memory[0].detach(), min_rows=0).to(x.dtype)
+            kept = check_embeddings("memory", memory[0].detach(), min_rows=0, values=not normalize).to(x.dtype)
             if kept.shape[1] != x.shape[1]:
                 raise LossInputError(
                     f"memory has width {kept.shape[1]} and embeddings {x.shape[1]}.",
@@ -117,18 +72,38 @@ class LabelledBatch:
                     advice="Empty the memory when the head changes.",
                 )
             col_labels = torch.cat([col_labels, check_labels(memory[1], len(kept), name="memory labels")])
-            columns = torch.cat([columns, unit(kept) if normalize else kept])
+            columns = torch.cat([columns, unit(kept, "memory") if normalize else kept])
             ids = torch.cat([ids, torch.full((len(kept),), -1, device=x.device)])
             if only_memory:
                 n = len(columns) - len(kept)
                 columns, col_labels, ids = columns[n:].detach(), col_labels[n:], ids[n:]
-        self.columns = columns
-        self._own = place + start
-        self.layout = Layout(self.labels, col_labels, row_ids=place + start, col_ids=ids, tile_size=tile_size)
+        self.columns, self._start, self._col_labels, self._ids = columns, start, col_labels, ids
 
     def own_columns(self) -> Tensor:
         """(N,) int64: the place of each row among the columns."""
-        return self._own
+        return torch.arange(self._start, self._start + len(self.rows), device=self.rows.device)
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Rows and columns by label."""
+        own = self.own_columns()
+        if self.columns is None:
+            return Layout(self.labels, row_ids=own, tile_size=self._tile_size)
+        return Layout(self.labels, self._col_labels, row_ids=own, col_ids=self._ids, tile_size=self._tile_size)
+
+    @functools.cached_property
+    def pairs(self) -> Pairs:
+        """What the engine walks over: the layout, or the whole of a small batch."""
+        return self.layout if self._whole is None else self._whole
+
+    @functools.cached_property
+    def _whole(self) -> Whole | None:
+        if not is_small(len(self.rows), len(self._col_labels), self._tile_size):
+            return None
+        same = self.labels[:, None] == self._col_labels
+        if self.columns is None:
+            return Whole(same, symmetric=True)
+        return Whole(same, selves_RC=self.own_columns()[:, None] == self._ids, symmetric=False)
 
     @property
     def all_columns(self) -> Tensor:
@@ -145,14 +120,29 @@ class LabelledBatch:
 
     def counts(self) -> tuple[Tensor, Tensor]:
         """Positives and negatives of each row, in the row dtype."""
-        ordered = self.layout.col_labels
-        same = torch.searchsorted(ordered, self.labels, right=True) - torch.searchsorted(ordered, self.labels)
-        return (same - 1).to(self.rows.dtype), (len(ordered) - same).to(self.rows.dtype)
+        if self._whole is not None:
+            same = self._whole.same.sum(dim=1, dtype=self.rows.dtype)
+        else:
+            ordered = self.layout.col_labels
+            found = torch.searchsorted(ordered, self.labels, right=True) - torch.searchsorted(ordered, self.labels)
+            same = found.to(self.rows.dtype)
+        return same - 1, len(self._col_labels) - same
 
     def positive_dots(self, *, with_self: bool = False) -> Tensor:
         """Per row the sum of dot products with its positives: one product with the class sum."""
+        if self._whole is not None:
+            counted = self._whole.same if with_self else self._whole.positive
+            return row_dots(self.rows, counted.to(self.rows.dtype) @ self.all_columns)
         total = class_dots(self.rows, self.columns, Classes(self.layout, self.labels))
         return total if with_self else total - row_dots(self.rows, self.rows)
+
+    def squared_to_means(self) -> Tensor:
+        """Per row the squared distance to the mean of its class, which is a constant for the gradient."""
+        if self._whole is not None:
+            same = self._whole.same.to(self.rows.dtype)
+            means = (same @ self.all_columns.detach()).div_(same.sum(dim=1, keepdim=True))
+            return squared_to_rows(self.rows, means)
+        return squared_to_means(self.rows, self.all_columns, Classes(self.layout, self.labels))
 
     def logsumexp(
         self,
@@ -169,7 +159,7 @@ class LabelledBatch:
         per_row, _ = pair_logsumexp(
             rows,
             columns,
-            self.layout,
+            self.pairs,
             over=over,
             scale=scale,
             bound=bound,
@@ -184,6 +174,12 @@ class LabelledBatch:
 
         That one the caller adds inside a softplus: there alone can a loss come near 0, and digits would be lost.
         """
+        whole = self._whole
+        if whole is not None:
+            barred = whole.same & (whole.same.sum(dim=1, keepdim=True) <= 2)
+            barred = barred if whole.selves is None else barred | whole.selves
+            others = Whole(barred, selves_RC=whole.selves, symmetric=whole.symmetric)
+            return pair_logsumexp(self.rows, self.columns, others, over="negative", scale=scale, bound=bound)[0]
         labels, order = self.layout.col_labels, self.layout.col_order
         place = torch.arange(len(labels), device=labels.device)
         first = torch.searchsorted(labels, labels)
@@ -192,7 +188,7 @@ class LabelledBatch:
         if order is not None:
             codes = torch.empty_like(codes).index_copy(0, order, codes)
         size = self.layout.tile_size
-        mine, every = (codes, None) if self.columns is None else (codes[self._own], codes)
+        mine, every = (codes, None) if self.columns is None else (codes[self.own_columns()], codes)
         layout = Layout(mine, every, tile_size=size)
         return pair_logsumexp(self.rows, self.columns, layout, over="negative", scale=scale, bound=bound)[0]
 
@@ -207,7 +203,7 @@ class LabelledBatch:
         total = combine(positives.detach().sum(), self.group)
         if may_look(total) and float(total) == 0:
             raise LossInputError(
-                f"labels hold no positive pair: {len(self.layout.col_labels)} row(s), all of different classes.",
+                f"labels hold no positive pair: {len(self._col_labels)} row(s), all of different classes.",
                 expected="Expected at least two rows of one class.",
                 advice="Draw batches with several images of each class (P × K sampling).",
             )

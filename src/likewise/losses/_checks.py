@@ -29,8 +29,8 @@ def upcast(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def check_embeddings(name: str, x: Tensor, *, min_rows: int = 1) -> Tensor:
-    """A finite (N, D) float tensor, in float32 at least."""
+def check_embeddings(name: str, x: Tensor, *, min_rows: int = 1, values: bool = True) -> Tensor:
+    """A finite (N, D) float tensor, in float32 at least. ``values=False``: ``unit`` looks at them, which reads them anyway."""
     if not isinstance(x, Tensor):
         raise LossInputError(
             f"{name} is a {type(x).__name__}.",
@@ -56,14 +56,20 @@ def check_embeddings(name: str, x: Tensor, *, min_rows: int = 1) -> Tensor:
             advice="Use a larger batch, or drop the last incomplete one.",
         )
     # one pass where all is well: a sum is finite only where all its terms are
-    if may_look(x) and not math.isfinite(x.detach().sum()) and not bool(torch.isfinite(x).all()):
-        row = int((~torch.isfinite(x).all(dim=1)).nonzero()[0])
+    if values and may_look(x) and not math.isfinite(x.detach().sum()):
+        check_finite(name, x)
+    return upcast(x)
+
+
+def check_finite(name: str, x: Tensor) -> None:
+    """Name the first row that holds a value that is not finite."""
+    broken = ~torch.isfinite(x.detach()).all(dim=1)
+    if bool(broken.any()):
         raise LossInputError(
-            f"{name} has a value that is not finite, first in row {row}.",
+            f"{name} has a value that is not finite, first in row {int(broken.nonzero()[0])}.",
             expected="Expected finite numbers only.",
             advice="Lower the learning rate, clip gradients, or check that input for NaN.",
         )
-    return upcast(x)
 
 
 def check_labels(labels: Tensor, rows: int, *, name: str = "labels") -> Tensor:

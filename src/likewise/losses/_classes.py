@@ -80,11 +80,11 @@ def class_dots(rows: Tensor, columns: Tensor | None, classes: Classes) -> Tensor
 
 class _ToMeans(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, means: Tensor, numbers: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, means: Tensor, numbers: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, means, numbers)
         out = x.new_empty(len(x))
         for part in row_parts(x):
-            torch.sum((x.detach()[part] - means.index_select(0, numbers[part])).square_(), dim=1, out=out[part])
+            torch.sum((x.detach()[part] - _picked(means, numbers, part)).square_(), dim=1, out=out[part])
         return out
 
     @staticmethod
@@ -93,8 +93,18 @@ class _ToMeans(torch.autograd.Function):
         x, means, numbers = ctx.saved_tensors
         dx = torch.empty_like(x)
         for part in row_parts(x):
-            torch.sub(x[part], means.index_select(0, numbers[part]), out=dx[part]).mul_(2 * grads[0][part, None])
+            torch.sub(x[part], _picked(means, numbers, part), out=dx[part]).mul_(2 * grads[0][part, None])
         return dx, None, None
+
+
+def _picked(means: Tensor, numbers: Tensor | None, part: slice) -> Tensor:
+    return means[part] if numbers is None else means.index_select(0, numbers[part])
+
+
+def squared_to_rows(rows: Tensor, others: Tensor) -> Tensor:
+    """(N,) the squared distance of each row to that row of the others, which are constants for the gradient."""
+    squared: Tensor = _ToMeans.apply(rows, others, None)  # type: ignore[no-untyped-call]
+    return squared
 
 
 def squared_to_means(rows: Tensor, columns: Tensor, classes: Classes) -> Tensor:

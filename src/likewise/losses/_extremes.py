@@ -13,18 +13,28 @@ from torch import Tensor
 from likewise.losses._batch import LabelledBatch
 from likewise.losses._layout import Layout
 from likewise.losses._space import Space, sorted_rows
+from likewise.losses._strips import squared_distances
+from likewise.losses._whole import Whole
 
 RUN = 64
 
 
-def nearest_negatives(batch: LabelledBatch) -> Tensor:
-    """(N,) int64: the column of another class at the smallest Euclidean distance; any column where there is none."""
-    return _extreme(batch, "negative", -1.0)
+def hardest(batch: LabelledBatch) -> tuple[Tensor, Tensor]:
+    """(N,) and (N,) int64: of each row the positive, not the row itself, at the largest Euclidean distance, and the
+    negative at the smallest; any column where there is none."""
+    if isinstance(batch.pairs, Whole):
+        return _of_whole(batch, batch.pairs)
+    return _extreme(batch, "positive", 1.0), _extreme(batch, "negative", -1.0)
 
 
-def farthest_positives(batch: LabelledBatch) -> Tensor:
-    """(N,) int64: the column of the same class, not the row itself, at the largest Euclidean distance."""
-    return _extreme(batch, "positive", 1.0)
+def _of_whole(batch: LabelledBatch, pairs: Whole) -> tuple[Tensor, Tensor]:
+    if 0 in pairs.shape:
+        none = torch.zeros(pairs.shape[0], dtype=torch.int64, device=pairs.same.device)
+        return none, none
+    rows, columns = (None if x is None else x.detach() for x in batch.centered)
+    squared_RC = squared_distances(rows, rows if columns is None else columns)
+    far = squared_RC.masked_fill(~pairs.positive, -torch.inf).argmax(dim=1)
+    return far, squared_RC.masked_fill_(pairs.same, torch.inf).argmin(dim=1)
 
 
 def _extreme(batch: LabelledBatch, over: str, sign: float) -> Tensor:

@@ -92,11 +92,11 @@ def hinge_sum(batch: LabelledBatch, *, metric: str, slope: Tensor, near: Tensor,
 
     ``metric`` is ``euclidean`` or ``squared``.
     """
-    order = batch.layout.row_order
+    order = batch.pairs.row_order
     if order is not None:
         slope, near, far = slope[order], near[order], far[order]
     rule = Hinges(batch.rows, metric=metric, slope=slope.detach(), near=near.detach(), far=far.detach())
-    total, *per_row = run_tiles(*batch.centered, batch.layout, rule)
+    total, *per_row = run_tiles(*batch.centered, batch.pairs, rule)
     distances, positives, negatives = (x.detach() for x in per_row)
     # zero in value; its derivatives by slope, near and far are the sums and counts
     lines = (slope - slope.detach()) * distances - (near - near.detach()) * positives + (far - far.detach()) * negatives

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from likewise.errors import LossInputError
-from likewise.losses._batch import unit
 from likewise.losses._checks import check_embeddings, check_labels, may_look
 from likewise.losses._gather import Group, combine, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import full_precision
+from likewise.losses._unit import unit
 
 
 def check_proxies(

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from likewise.losses._layout import Layout, Tile
+from likewise.losses._layout import Tile
 from likewise.losses._rules import SAFE_SCORE, largest_dot, pair_logsumexp, softplus
 from likewise.losses._space import Space, picked_dots
 from likewise.losses._tiled import Rule, run_tiles
 from likewise.losses._tuples import measure
+from likewise.losses._whole import Pairs, pairs_of
 
 MOST_COLUMNS = 1 << 14
 MOST_ROWS, MOST_ENTRIES = 512, 1 << 21
@@ -41,7 +42,7 @@ class RowSoftmax(Rule):
         self.sum_N, self.pull_N = torch.zeros_like(positive_N), torch.zeros_like(positive_N)
         self.total = positive_N.new_zeros((), dtype=torch.float64)
 
-    def groups(self, layout: Layout) -> Iterator[list[Tile]]:
+    def groups(self, layout: Pairs) -> Iterator[list[Tile]]:
         """Blocks of rows."""
         fitting = max(1, MOST_ENTRIES // max(layout.shape[1], 1))
         height = layout.tile_size or (min(MOST_ROWS, fitting) if layout.on_host else layout.tile)
@@ -68,7 +69,12 @@ class RowSoftmax(Rule):
     def add(self, space: Space, group: list[tuple[Tile, Tensor]]) -> None:
         """Softmax of the negatives times what is missing at the positive."""
         rows = group[0][0].rows
-        space.add_rows(group, torch.where(self.sum_N[rows] > 0, self.pull_N[rows] / self.sum_N[rows], 0))
+        weight_R = torch.where(self.sum_N[rows] > 0, self.pull_N[rows] / self.sum_N[rows], 0)
+        if not space.same:
+            space.add_rows(group, weight_R)
+            return
+        for tile, tile_RC in group:
+            space.add(tile_RC.mul_(weight_R[:, None]), tile)
 
     def finish(self, space: Space) -> None:
         """What is missing at the positives."""
@@ -77,7 +83,7 @@ class RowSoftmax(Rule):
 
 def row_softmax_sum(
     rows: Tensor,
-    columns: Tensor,
+    columns: Tensor | None,
     positive: Tensor,
     *,
     barred: Tensor | None = None,
@@ -87,22 +93,25 @@ def row_softmax_sum(
 ) -> Tensor:
     """Sum over rows of -log softmax(scale · rows columnsᵀ) at each row's ``positive`` column, ``barred`` left out.
 
+    ``columns`` None: the rows themselves, where the batch is small enough to be taken as a whole.
+
     The smaller of both must not fall from one row to the next. ``bound`` is the largest |score| that can occur; None: it
     is read from the norms (CPU).
     """
-    labels = torch.arange(len(columns), device=rows.device)
+    others = rows if columns is None else columns
+    labels = torch.arange(len(others), device=rows.device)
     mine = positive
     if barred is not None:
         # a row, its positive and itself get one label: what is left are its negatives
         mine = torch.minimum(positive, barred)
         labels = labels.index_copy(0, positive, mine).index_copy(0, barred, mine)
-    layout = Layout(mine, labels, tile_size=tile_size, ascending=True)
+    layout = pairs_of(mine, labels, tile_size=tile_size, ascending=True)
     if bound is None and layout.on_host:
         bound = largest_dot(rows, columns, scale)
-    if bound is not None and bound <= SAFE_SCORE and len(columns) <= MOST_COLUMNS:
-        scores = picked_dots(rows, columns, positive) * scale
+    if bound is not None and bound <= SAFE_SCORE and len(others) <= MOST_COLUMNS:
+        scores = picked_dots(rows, others, positive) * scale
         total: Tensor = run_tiles(rows, columns, layout, RowSoftmax(scores, positive), scale)[0]
         return total.to(rows.dtype)
     push, _ = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=bound)
     every = torch.arange(len(rows), device=rows.device)
-    return softplus(push - measure(rows, columns, every, positive, squared=False) * scale).sum()
+    return softplus(push - measure(rows, columns, every, positive, metric="dot") * scale).sum()

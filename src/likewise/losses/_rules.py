@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.losses._layout import Layout, Tile
+from likewise.losses._layout import Tile
 from likewise.losses._space import without_zero
 from likewise.losses._tiled import Rule, run_tiles
+from likewise.losses._whole import Pairs
 
 SAFE_SCORE = 60.0
 Elementwise = Callable[[Tensor], Tensor]
@@ -52,7 +53,7 @@ class LogSumExp(Rule):
 
     def __init__(
         self,
-        layout: Layout,
+        layout: Pairs,
         like: Tensor,
         *,
         over: str,
@@ -232,7 +233,7 @@ class HingeSum(Rule):
 def pair_logsumexp(
     x: Tensor,
     y: Tensor | None,
-    layout: Layout,
+    layout: Pairs,
     *,
     over: str,
     scale: float = 1.0,
@@ -280,7 +281,7 @@ def unsort(values: Tensor, order: Tensor | None) -> Tensor:
 def pair_sum(
     x: Tensor,
     y: Tensor | None,
-    layout: Layout,
+    layout: Pairs,
     *,
     over: str,
     metric: str,
@@ -294,7 +295,7 @@ def pair_sum(
     return total.to(x.dtype)
 
 
-def squared_hinge_sum(x: Tensor, y: Tensor | None, layout: Layout, margin: float) -> Tensor:
+def squared_hinge_sum(x: Tensor, y: Tensor | None, layout: Pairs, margin: float) -> Tensor:
     """Sum of max(0, margin - squared distance) over all ordered pairs of different classes."""
     total: Tensor = run_tiles(x, y, layout, HingeSum(x), margin)[0]
     return total.to(x.dtype)

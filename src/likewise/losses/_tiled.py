@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from likewise.losses._layout import Layout, Tile
+from likewise.losses._layout import Tile
 from likewise.losses._opaque import full_precision
 from likewise.losses._space import Space, row_parts, sorted_rows
+from likewise.losses._whole import Pairs
 
 KEEP_ENTRIES = 1 << 20
 
@@ -40,7 +41,7 @@ class Rule:
         False  # slope() needs no statistic of other groups, and follows close() with the tile as reduce() left it
     )
 
-    def groups(self, layout: Layout) -> Iterator[list[Tile]]:
+    def groups(self, layout: Pairs) -> Iterator[list[Tile]]:
         """The tiles in their order; those of one group are in memory at once where the rule is separable."""
         return ([tile] for tile in layout.tiles(self.over))
 
@@ -77,7 +78,7 @@ class Rule:
 
 class _Tiles(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor | None, layout: Layout, rule: Rule, scale: float) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, x: Tensor, y: Tensor | None, layout: Pairs, rule: Rule, scale: float) -> tuple[Tensor, ...]:
         wanted = x.requires_grad or (y is not None and y.requires_grad)
         with full_precision(x):
             space = _space(x, y, layout, rule, scale)
@@ -125,7 +126,7 @@ class _Tiles(torch.autograd.Function):
         return _back(dx, layout.row_order), _back(dy, layout.col_order), None, None, None
 
 
-def _space(x: Tensor, y: Tensor | None, layout: Layout, rule: Rule, scale: float) -> Space:
+def _space(x: Tensor, y: Tensor | None, layout: Pairs, rule: Rule, scale: float) -> Space:
     rows = sorted_rows(x.detach(), layout.row_order)
     cols = rows if y is None else sorted_rows(y.detach(), layout.col_order)
     return Space(rows, cols, rule.metric, scale, y is None)
@@ -143,7 +144,7 @@ def _back(grad: Tensor | None, order: Tensor | None, factor: Tensor | None = Non
     return out
 
 
-def run_tiles(x: Tensor, y: Tensor | None, layout: Layout, rule: Rule, scale: float = 1.0) -> tuple[Tensor, ...]:
+def run_tiles(x: Tensor, y: Tensor | None, layout: Pairs, rule: Rule, scale: float = 1.0) -> tuple[Tensor, ...]:
     """The results of a rule over all pairs of rows of ``x`` and ``y`` (None: of ``x`` and itself), differentiable.
 
     Results that belong to rows or columns come in sorted order; ``unsort`` puts them back.

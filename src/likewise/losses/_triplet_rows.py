@@ -20,6 +20,7 @@ from likewise.losses._batch import LabelledBatch
 from likewise.losses._layout import Layout, Tile
 from likewise.losses._space import without_zero
 from likewise.losses._tiled import Rule, run_tiles
+from likewise.losses._whole import Pairs
 
 ENTRIES = 1 << 18  # of a strip: a distance is sorted as eight bytes, and met in several passes
 LARGEST = (1 << 31) - 1
@@ -43,7 +44,7 @@ class TripletRows(Rule):
     def __init__(
         self, layout: Layout, own: Tensor, like: Tensor, *, metric: str, margin: float, semihard: bool
     ) -> None:
-        self.metric, self.margin, self.semihard = metric, margin, semihard
+        self.layout, self.metric, self.margin, self.semihard = layout, metric, margin, semihard
         self.labels, self.col_labels, self.own = layout.row_labels, layout.col_labels, own
         self.first = torch.searchsorted(self.col_labels, self.labels)
         self.same = torch.searchsorted(self.col_labels, self.labels, right=True) - self.first
@@ -51,9 +52,9 @@ class TripletRows(Rule):
         self.reach = torch.arange(widest, device=like.device)
         self.total = like.new_zeros((), dtype=torch.float64)
 
-    def groups(self, layout: Layout) -> Iterator[list[Tile]]:
+    def groups(self, layout: Pairs) -> Iterator[list[Tile]]:
         """Strips."""
-        return ([strip] for strip in layout.strips(ENTRIES))
+        return ([strip] for strip in self.layout.strips(ENTRIES))
 
     def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
         """Adds the strip's sum; notes the slope of each distance."""

@@ -16,7 +16,8 @@ from torch.autograd.function import once_differentiable
 from likewise.errors import LossInputError
 from likewise.losses._batch import LabelledBatch
 from likewise.losses._checks import may_look
-from likewise.losses._strips import STRIP_ENTRIES, euclidean
+from likewise.losses._space import without_zero
+from likewise.losses._strips import STRIP_ENTRIES
 
 
 class Triplets(NamedTuple):
@@ -94,29 +95,36 @@ def _check_index(found: Triplets | Pairs, number: int, length: int, batch: Label
 
 class _Measure(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor | None, i: Tensor, j: Tensor, squared: bool) -> Tensor:
-        ctx.save_for_backward(x, y, i, j)
-        ctx.squared = squared
+    def forward(ctx: Any, x: Tensor, y: Tensor | None, i: Tensor, j: Tensor, metric: str) -> Tensor:
+        ctx.metric = metric
         other = (x if y is None else y).detach()
         out = x.new_empty(len(i))
         for part in _parts(len(i), x.shape[1]):
             a, b = x.detach().index_select(0, i[part]), other.index_select(0, j[part])
             # linalg.vecdot would make a matrix product of each pair of it, thirty times slower on the CPU
-            torch.sum((a - b).square_() if squared else a.mul_(b), dim=1, out=out[part])
+            torch.sum(a.mul_(b) if metric == "dot" else a.sub_(b).square_(), dim=1, out=out[part])
+        if metric == "euclidean":
+            out.sqrt_()
+        ctx.save_for_backward(x, y, i, j, out if metric == "euclidean" else None)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, i, j = ctx.saved_tensors
+        x, y, i, j, distance = ctx.saved_tensors
+        # rows that lie together move each other not
+        g_N = grads[0] if distance is None else grads[0] / (2 * without_zero(distance.clone()))
         dx = torch.zeros_like(x)
         other, dy = (x, dx) if y is None else (y, torch.zeros_like(y))
         for part in _parts(len(i), x.shape[1]):
-            a, b, g = x.index_select(0, i[part]), other.index_select(0, j[part]), grads[0][part, None]
-            if ctx.squared:
-                a, b = 2 * (b - a), 2 * (a - b)
-            dx.index_add_(0, i[part], g * b)
-            dy.index_add_(0, j[part], g * a)
+            a, b, g = x.index_select(0, i[part]), other.index_select(0, j[part]), g_N[part, None]
+            if ctx.metric == "dot":
+                dx.index_add_(0, i[part], g * b)
+                dy.index_add_(0, j[part], g * a)
+                continue
+            apart = a.sub_(b).mul_(2 * g)
+            dx.index_add_(0, i[part], apart)
+            dy.index_add_(0, j[part], apart, alpha=-1)
         return dx, None if y is None else dy, None, None, None
 
 
@@ -125,16 +133,15 @@ def _parts(count: int, width: int) -> list[slice]:
     return [slice(k, min(k + step, count)) for k in range(0, count, step)]
 
 
-def measure(x: Tensor, y: Tensor | None, i: Tensor, j: Tensor, *, squared: bool) -> Tensor:
-    """(P,) dot product or squared distance of rows i of x and j of y (None: of x); nothing of size P × D is kept."""
-    values: Tensor = _Measure.apply(x, y, i, j, squared)  # type: ignore[no-untyped-call]
+def measure(x: Tensor, y: Tensor | None, i: Tensor, j: Tensor, *, metric: str) -> Tensor:
+    """(P,) ``dot``, ``squared`` or ``euclidean`` of rows i of x and j of y (None: of x); nothing of size P × D is kept."""
+    values: Tensor = _Measure.apply(x, y, i, j, metric)  # type: ignore[no-untyped-call]
     return values
 
 
 def measure_pairs(batch: LabelledBatch, rows: Tensor, columns: Tensor, metric: str) -> Tensor:
     """(P,) ``dot``, ``squared`` or ``euclidean`` of given pairs of a row and a column."""
-    values = measure(batch.rows, batch.columns, rows, columns, squared=metric != "dot")
-    return euclidean(values) if metric == "euclidean" else values
+    return measure(batch.rows, batch.columns, rows, columns, metric=metric)
 
 
 def logsumexp_by_row(values: Tensor, rows: Tensor, count: int) -> Tensor:

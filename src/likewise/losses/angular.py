@@ -113,7 +113,7 @@ def _given(batch: LabelledBatch, tangent: float, triplets: Triplets) -> Tensor:
     apart = measure_pairs(batch, anchors, positives, "squared")
     # the median of a triangle from its sides
     from_anchor = measure_pairs(batch, anchors, negatives, "squared")
-    from_positive = measure(columns, None, positives, negatives, squared=True)
+    from_positive = measure(columns, None, positives, negatives, metric="squared")
     median = 0.5 * (from_anchor + from_positive) - 0.25 * apart
     return batch.mean(torch.relu(apart - 4 * tangent * median))
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LossInputError
-from likewise.losses._batch import unit
 from likewise.losses._checks import check_embeddings, check_labels, check_positive, check_same_shape, may_look
 from likewise.losses._classes import Classes, class_dots
 from likewise.losses._gather import Group, combine, gather, total_rows
@@ -22,16 +21,18 @@ from likewise.losses._opaque import opaque
 from likewise.losses._row_softmax import row_softmax_sum
 from likewise.losses._rules import pair_logsumexp, pair_sum, softplus
 from likewise.losses._space import row_dots
+from likewise.losses._unit import unit
+from likewise.losses._whole import pairs_of
 
 Scalar = float | Tensor
 
 
 def _unit_pair(image: Tensor, text: Tensor, group: Group) -> tuple[Tensor, Tensor]:
     least = 1 if group is None else 0
-    a = check_embeddings("image", image, min_rows=least)
-    b = check_embeddings("text", text, min_rows=least)
+    a = check_embeddings("image", image, min_rows=least, values=False)
+    b = check_embeddings("text", text, min_rows=least, values=False)
     check_same_shape("image", a, "text", b)
-    return unit(a), unit(b)
+    return unit(a, "image"), unit(b, "text")
 
 
 def _bound(temperature: Scalar) -> float | None:
@@ -101,7 +102,7 @@ def clip_loss(
 def _both(rows: Tensor, columns: Tensor, *, scale: float, bound: float | None, tile_size: int | None) -> Tensor:
     """Row i and column i: the sum of -log of both softmaxes at them, each tile read as rows and as columns."""
     labels = torch.arange(len(rows), device=rows.device)
-    layout = Layout(labels, labels, tile_size=tile_size, ascending=True)
+    layout = pairs_of(labels, labels, tile_size=tile_size, ascending=True)
     push_rows, push_cols = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=bound, both=True)
     partner = row_dots(rows, columns) * scale
     return softplus(push_rows - partner).sum() + softplus(push_cols - partner).sum()
@@ -119,7 +120,7 @@ def _by_id(
     both: bool = False,
 ) -> Tensor:
     """Rows against columns, and with ``both`` columns against rows: sums over rows of the mean over positives."""
-    layout = Layout(row_ids, col_ids, tile_size=tile_size)
+    layout = pairs_of(row_ids, col_ids, tile_size=tile_size)
     push, push_cols = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=bound, both=both)
     pull, pull_cols = pair_logsumexp(rows, columns, layout, over="positive", scale=scale, bound=bound, both=both)
     total = _several(rows, columns, row_ids, col_ids, pull, push, scale)
@@ -189,7 +190,7 @@ def sigmoid_loss(
     rows = torch.cat([rows, shift.expand(len(a), 1)], dim=1)
     columns = torch.cat([columns, columns.new_ones(len(columns), 1)], dim=1)
     every = torch.arange(len(columns), device=a.device)
-    layout = Layout(every[start : start + len(a)], every, tile_size=tile_size)
+    layout = pairs_of(every[start : start + len(a)], every, tile_size=tile_size)
     negatives = pair_sum(rows, columns, layout, over="negative", metric="dot", value=softplus, slope=torch.sigmoid)
     total = total_rows(len(a), group, a.device)
     return combine(softplus(-positive).sum() + negatives, group) / total

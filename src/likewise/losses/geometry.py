@@ -15,10 +15,10 @@ from torch import Tensor
 
 from likewise.losses._checks import check_embeddings, check_positive, check_same_shape
 from likewise.losses._gather import Group, combine, gather, total_rows
-from likewise.losses._layout import Layout
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
 from likewise.losses._rules import pair_logsumexp
+from likewise.losses._whole import pairs_of
 
 
 def alignment(view1: Tensor, view2: Tensor, *, alpha: float = 2, group: Group = None) -> Tensor:
@@ -87,7 +87,7 @@ def uniformity(embeddings: Tensor, *, t: float = 2, group: Group = None, tile_si
     center = columns.detach().mean(dim=0)
     every = torch.arange(len(columns), device=x.device)
     mine = every[start : start + len(x)]
-    layout = Layout(mine, None if group is None else every, tile_size=tile_size)
+    layout = pairs_of(mine, None if group is None else every, tile_size=tile_size)
     other = None if group is None else columns - center
     per_row, _ = pair_logsumexp(x - center, other, layout, over="negative", metric="squared", scale=-t)
     every_row, _ = gather(per_row, group)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LossInputError
-from likewise.losses._batch import unit
 from likewise.losses._checks import check_embeddings, check_positive, check_same_shape
 from likewise.losses._gather import Group, combine, gather, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
 from likewise.losses._row_softmax import row_softmax_sum
+from likewise.losses._unit import unit
 
 
 def _one_direction(
@@ -60,10 +60,10 @@ def info_nce_loss(
     """
     check_positive("temperature", temperature)
     least = 1 if group is None else 0
-    q = check_embeddings("queries", queries, min_rows=least)
-    k = check_embeddings("keys", keys, min_rows=least)
+    q = check_embeddings("queries", queries, min_rows=least, values=False)
+    k = check_embeddings("keys", keys, min_rows=least, values=False)
     check_same_shape("queries", q, "keys", k)
-    return _one_direction(unit(q), unit(k), None, temperature, group, tile_size)
+    return _one_direction(unit(q, "queries"), unit(k, "keys"), None, temperature, group, tile_size)
 
 
 @opaque
@@ -102,19 +102,20 @@ def multiple_negatives_ranking_loss(
     """
     check_positive("temperature", temperature)
     least = 1 if group is None else 0
-    a = check_embeddings("anchors", anchors, min_rows=least)
-    p = check_embeddings("positives", positives, min_rows=least)
+    a = check_embeddings("anchors", anchors, min_rows=least, values=False)
+    p = check_embeddings("positives", positives, min_rows=least, values=False)
     check_same_shape("anchors", a, "positives", p)
+    a, p = unit(a, "anchors"), unit(p, "positives")
     if negatives is None:
-        return _one_direction(unit(a), unit(p), None, temperature, group, tile_size)
-    n = check_embeddings("negatives", negatives, min_rows=0)
+        return _one_direction(a, p, None, temperature, group, tile_size)
+    n = check_embeddings("negatives", negatives, min_rows=0, values=False)
     if n.shape[1] != a.shape[1]:
         raise LossInputError(
             f"negatives has width {n.shape[1]} and anchors {a.shape[1]}.",
             expected="Expected the same width.",
             advice="Embed all three with the same head.",
         )
-    return _one_direction(unit(a), unit(p), unit(n.to(a.dtype)), temperature, group, tile_size)
+    return _one_direction(a, p, unit(n.to(a.dtype), "negatives"), temperature, group, tile_size)
 
 
 class InfoNCELoss(LossModule, function=info_nce_loss):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LossInputError
-from likewise.losses._batch import unit
 from likewise.losses._checks import check_embeddings, check_not_negative, check_positive, check_same_shape
 from likewise.losses._gather import Group, all_max, all_sum, combine, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import full_precision
+from likewise.losses._unit import unit
 
 
 def _two(name1: str, one: Tensor, name2: str, two: Tensor, group: Group, least: int) -> tuple[Tensor, Tensor, int]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses._batch import unit
 from likewise.losses._checks import check_embeddings, check_positive, check_same_shape
 from likewise.losses._gather import Group, all_sum, combine, gather
-from likewise.losses._layout import Layout
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
 from likewise.losses._row_softmax import row_softmax_sum
 from likewise.losses._rules import pair_logsumexp, softplus
 from likewise.losses._space import row_dots
+from likewise.losses._unit import unit
+from likewise.losses._whole import is_small, pairs_of
 
 
 def _views(
@@ -26,11 +26,12 @@ def _views(
 ) -> tuple[Tensor, Tensor | None, Tensor, int]:
     """Unit rows, partners side by side; those of all ranks (None without ranks); places of ours; how many in all."""
     check_positive("temperature", temperature)
-    a = check_embeddings("view1", view1, min_rows=min_pairs if group is None else 0)
-    b = check_embeddings("view2", view2, min_rows=min_pairs if group is None else 0)
+    least = min_pairs if group is None else 0
+    a = check_embeddings("view1", view1, min_rows=least, values=False)
+    b = check_embeddings("view2", view2, min_rows=least, values=False)
     check_same_shape("view1", a, "view2", b)
     # partners side by side: labels are sorted as they stand and only diagonal tiles need a mask
-    rows = unit(torch.stack([a, b], dim=1).flatten(0, 1))
+    rows = unit(torch.stack([a, b], dim=1).flatten(0, 1), "view1", "view2")
     if group is None:
         return rows, None, torch.arange(len(rows), device=a.device), len(rows)
     columns, start = gather(rows, group)
@@ -42,7 +43,7 @@ def _negatives(
 ) -> tuple[Tensor, Tensor]:
     """Per row: log-sum-exp over its negatives, and similarity to its partner."""
     every = None if columns is None else torch.arange(len(columns), device=rows.device) // 2
-    layout = Layout(own // 2, every, tile_size=tile_size)
+    layout = pairs_of(own // 2, every, tile_size=tile_size)
     scale = 1 / temperature
     negatives, _ = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=scale)
     partner = row_dots(rows[0::2], rows[1::2]) * scale
@@ -77,7 +78,7 @@ def nt_xent_loss(
         1.9459
     """
     rows, columns, own, number = _views(view1, view2, temperature, group)
-    if columns is not None:
+    if columns is not None or is_small(number, number, tile_size):
         scale = 1 / temperature
         total = row_softmax_sum(rows, columns, own ^ 1, barred=own, scale=scale, bound=scale, tile_size=tile_size)
         return combine(total, group) / number

@@ -21,7 +21,6 @@ from likewise.losses._checks import (
     check_same_shape,
     may_look,
 )
-from likewise.losses._classes import Classes, squared_to_means
 from likewise.losses._gather import Group, combine, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
@@ -88,8 +87,7 @@ def contrastive_loss(
     x, count = batch.rows, len(batch.all_columns)
     # distances do not notice a shift, and around the mean fewer digits are lost
     center = batch.all_columns.detach().mean(dim=0) if count else 0
-    classes = Classes(batch.layout, batch.labels)
-    total = ((batch.counts()[0] + 1) * squared_to_means(x, batch.all_columns, classes)).sum()
+    total = ((batch.counts()[0] + 1) * batch.squared_to_means()).sum()
     columns = None if batch.columns is None else batch.columns - center
     x = x - center
     push = 0.5 * _push(x, columns, batch, form, margin)
@@ -99,7 +97,7 @@ def contrastive_loss(
             embeddings, labels, normalize=False, memory=memory, tile_size=tile_size, min_rows=0, only_memory=True
         )
         other = kept.all_columns - center
-        total = total + pair_sum(x, other, kept.layout, over="positive", metric="squared", value=_same, slope=_one)
+        total = total + pair_sum(x, other, kept.pairs, over="positive", metric="squared", value=_same, slope=_one)
         push = push + _push(x, other, kept, form, margin)
         pairs += count * len(other)
     total = combine(total if form == "squared" else 0.5 * total, group) + combine(push, group)
@@ -138,8 +136,8 @@ def _push(x: Tensor, columns: Tensor | None, batch: LabelledBatch, form: str, ma
         return torch.where(distance > 0, (distance - margin).clamp_max_(0) / (2 * distance), 0)
 
     if form == "squared":
-        return squared_hinge_sum(x, columns, batch.layout, margin)
-    return pair_sum(x, columns, batch.layout, over="negative", metric="euclidean", value=hadsell, slope=hadsell_slope)
+        return squared_hinge_sum(x, columns, batch.pairs, margin)
+    return pair_sum(x, columns, batch.pairs, over="negative", metric="euclidean", value=hadsell, slope=hadsell_slope)
 
 
 def siamese_loss(

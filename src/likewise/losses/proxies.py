@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LossInputError
-from likewise.losses._batch import unit
 from likewise.losses._checks import check_not_negative, check_positive
 from likewise.losses._gather import Group, combine, gather, total_rows
 from likewise.losses._proxies import ProxyModule, check_proxies, cosines, mean_cross_entropy, own, with_own
+from likewise.losses._unit import unit
 
 
 def proxy_nca_loss(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch, Memory
 from likewise.losses._checks import check_choice, check_not_negative
-from likewise.losses._extremes import farthest_positives, nearest_negatives
+from likewise.losses._extremes import hardest
 from likewise.losses._gather import Group, combine
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
@@ -99,8 +99,7 @@ def _given(batch: LabelledBatch, margin: float, distance: str, tuples: Triplets)
 def _hard(batch: LabelledBatch, margin: float, distance: str, use: Tensor) -> Tensor:
     every = torch.arange(len(batch.rows), device=batch.rows.device)
     metric = "dot" if distance == "cosine" else distance
-    far = measure_pairs(batch, every, farthest_positives(batch), metric)
-    near = measure_pairs(batch, every, nearest_negatives(batch), metric)
+    far, near = measure_pairs(batch, every.repeat(2), torch.cat(hardest(batch)), metric).chunk(2)
     gap = near - far if metric == "dot" else far - near
     return batch.mean(torch.relu(gap + margin), use)
 

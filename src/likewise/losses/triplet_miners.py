@@ -13,7 +13,7 @@ from torch import Tensor
 from likewise.errors import LossInputError
 from likewise.losses._batch import LabelledBatch, Memory
 from likewise.losses._checks import check_choice, check_positive
-from likewise.losses._extremes import farthest_positives, nearest_negatives
+from likewise.losses._extremes import hardest
 from likewise.losses._gather import Group
 from likewise.losses._mining import Search, without_gradient
 from likewise.losses._opaque import opaque
@@ -116,7 +116,8 @@ def hard_triplets(
     )
     positives, negatives = batch.counts()
     anchors = ((positives > 0) & (negatives > 0)).nonzero().squeeze(1)
-    return Triplets(anchors, farthest_positives(batch)[anchors], nearest_negatives(batch)[anchors])
+    far, near = hardest(batch)
+    return Triplets(anchors, far[anchors], near[anchors])
 
 
 @opaque
