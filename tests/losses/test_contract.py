@@ -50,7 +50,7 @@ def test_gradcheck(case: Case) -> None:
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "recomputed"])
 def test_tiles_change_nothing(case: Case, keep: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tensors = case.inputs(17, seed=3)
-    value, grads = value_and_grads(case, tensors, tile_size=100)
+    value, grads = value_and_grads(case, tensors)  # a small batch, taken as a whole
     if not keep:
         monkeypatch.setattr(_tiled, "KEEP_ENTRIES", 0)
     for size in (1, 4, 17, 1000):
@@ -72,7 +72,9 @@ def test_ranks_equal_one_process(case: Case, ranks: int, gloo) -> None:  # type:
     whole = case(*embed(tensors, weights))
     whole.backward()
     parts = [[share(t, r, ranks, whole=k in case.whole) for k, t in enumerate(tensors)] for r in range(ranks)]
-    answers = gloo.run(case=CASES.index(case), tensors=parts, options=case.options, ranks=ranks, sharded=None)
+    tiles = {"tile_size": 4} if ranks == 3 and case.has("tile") else {}
+    options = {**case.options, **tiles}
+    answers = gloo.run(case=CASES.index(case), tensors=parts, options=options, ranks=ranks, sharded=None)
     for value, grads in answers:
         assert value == pytest.approx(float(whole.detach()), rel=1e-9)
         for weight, grad in zip(weights, grads, strict=True):
@@ -89,7 +91,7 @@ def test_ranks_with_a_memory_equal_one_process(case: Case, gloo) -> None:  # typ
     whole = case(*embed(tensors, weights), memory=memory)
     whole.backward()
     parts = [[share(t, r, 3, whole=False) for t in tensors] for r in range(3)]
-    options = {**case.options, "memory": memory}
+    options = {**case.options, "memory": memory, **({"tile_size": 4} if case.has("tile") else {})}
     for value, grads in gloo.run(case=CASES.index(case), tensors=parts, options=options, ranks=3, sharded=None):
         assert value == pytest.approx(float(whole.detach()), rel=1e-9)
         torch.testing.assert_close(grads[0], weights[0].grad, rtol=1e-6, atol=1e-10)
@@ -152,9 +154,10 @@ def test_degenerate_batches_give_finite_values(case: Case) -> None:
             continue
         if case.data == "matrix" and name == "large":
             continue  # a matrix of similarities, not embeddings
-        value, grads = value_and_grads(case, tensors)
-        assert torch.isfinite(torch.tensor(value)), name
-        assert all(bool(torch.isfinite(g).all()) for g in grads), name
+        for more in ({}, {"tile_size": 2}) if case.has("tile") else ({},):
+            value, grads = value_and_grads(case, tensors, **more)
+            assert torch.isfinite(torch.tensor(value)), name
+            assert all(bool(torch.isfinite(g).all()) for g in grads), name
 
 
 @every
