@@ -6,7 +6,8 @@
 The server is the one that ``likewise serve`` starts, in a process of its own; the clients are in this one, on the same
 cores, and speak HTTP over as many connections. Half of the requests are sentences, half are PNG files of 40 × 40 pixels. The
 model is that of ``clip-shapes`` (untrained: speed does not depend on what it learned). Memory is the server's resident
-set, after the first tenth of the time and at the end. Writes ``benchmarks/results/serve.json`` and prints a Markdown table.
+set, after the first tenth of the time and at the end. Then comes what nobody should send, each with its status and the
+seconds until it was refused. Writes ``benchmarks/results/serve.json`` and prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ import json
 import os
 import platform
 import random
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import psutil
 import pyarrow as pa
@@ -76,14 +81,18 @@ def make_index(folder: Path, rows: int, dimension: int) -> tuple[Index, lw.Image
     return index, shapes
 
 
+def picture_of(shapes: lw.ImageDataset, number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(shapes.images[number].permute(1, 2, 0).numpy()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def requests_of(shapes: lw.ImageDataset, many: int = 200) -> list[bytes]:
     """Whole HTTP requests, so that the clients cost as little as they can."""
     made = []
     for number in range(many):
         if number % 2:
-            buffer = io.BytesIO()
-            Image.fromarray(shapes.images[number].permute(1, 2, 0).numpy()).save(buffer, "PNG")
-            field, content = b'name="image"; filename="a.png"\r\nContent-Type: image/png', buffer.getvalue()
+            field, content = b'name="image"; filename="a.png"\r\nContent-Type: image/png', picture_of(shapes, number)
         else:
             field, content = b'name="text"', (shapes.captions or ())[number][0].encode()
         part = b"--x\r\nContent-Disposition: form-data; " + field + b"\r\n\r\n" + content + b"\r\n"
@@ -114,6 +123,57 @@ class Client:
             self.seconds.append(time.perf_counter() - began)
             self.errors += not (head.startswith(b"HTTP/1.1 200") and len(json.loads(body)["hits"]) == K)
         writer.close()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb(side: int = 50_000) -> bytes:
+    """A PNG of some kilobytes that says it has 2.5 thousand million pixels."""
+    size = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + size + chunk(b"IDAT", zlib.compress(bytes(10**7))) + chunk(b"IEND", b"")
+
+
+def form(**fields: tuple[str, bytes]) -> Iterator[bytes]:
+    for name, (more, content) in fields.items():
+        yield f'--x\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode()
+        yield content + b"\r\n"
+    yield b"--x--\r\n"
+
+
+def gigabyte() -> Iterator[bytes]:
+    yield b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    yield from (bytes(2**20) for _ in range(2**10))
+
+
+def refusals(address: str, picture: bytes) -> dict[str, dict[str, float]]:
+    """Status and seconds of each kind of abuse, the server being asked whether it is well after each."""
+    file = '; filename="a.png"'
+    kinds: dict[str, tuple[str, Callable[[], Iterator[bytes]] | None]] = {
+        "1 GB announced": ("/search", gigabyte),
+        "1 GB in chunks": ("/search", gigabyte),
+        "decompression bomb": ("/search", lambda: form(image=(file, bomb()))),
+        "truncated image": ("/search", lambda: form(image=(file, picture[: len(picture) // 2]))),
+        "path out of the index": ("/thumbnail/..%2f..%2f..%2fetc%2fpasswd", None),
+        "filter with SQL in it": (
+            "/search",
+            lambda: form(text=("", b"a"), filter=("", b"label = 1; DROP TABLE items")),
+        ),
+        "10,000 words": ("/search", lambda: form(text=("", b"shoe " * 10_000))),
+    }
+    found = {}
+    with httpx.Client(base_url=address, timeout=60) as client:
+        for kind, (path, body) in kinds.items():
+            headers = {"Content-Type": "multipart/form-data; boundary=x"}
+            if kind == "1 GB announced":
+                headers["Content-Length"] = str(2**30)
+            began = time.perf_counter()
+            answer = client.get(path) if body is None else client.post(path, content=body(), headers=headers)
+            found[kind] = {"status": answer.status_code, "seconds": time.perf_counter() - began}
+            assert 400 <= answer.status_code < 500, (kind, answer.text)
+            assert client.get("/health").status_code == 200
+    return found
 
 
 async def load(
@@ -163,6 +223,7 @@ def main() -> None:
                 asyncio.run(load(port, requests, 1, arguments.seconds / 4, process)),
                 asyncio.run(load(port, requests, arguments.clients, arguments.seconds, process)),
             ]
+            refused = refusals(f"http://127.0.0.1:{port}", picture_of(shapes, 0))
             server.terminate()
             ended = server.wait(20)
         finally:
@@ -171,6 +232,9 @@ def main() -> None:
     print(f"| {' | '.join(keys)} |\n|{' --- |' * len(keys)}")
     for one in found:
         print(f"| {' | '.join(f'{one[key]:.4g}' for key in keys)} |")
+    print("\n| sent | status | seconds |\n| --- | --- | --- |")
+    for kind, one in refused.items():
+        print(f"| {kind} | {one['status']} | {one['seconds']:.3f} |")
     machine = {
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -180,7 +244,7 @@ def main() -> None:
         "versions": {package: version(package) for package in ("lancedb", "fastapi", "uvicorn", "torch", "numpy")},
     }
     RESULTS.parent.mkdir(exist_ok=True)
-    document = {"machine": machine, "measured": found, "exit_code_after_sigterm": ended}
+    document = {"machine": machine, "measured": found, "refused": refused, "exit_code_after_sigterm": ended}
     RESULTS.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 

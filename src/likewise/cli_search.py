@@ -142,18 +142,19 @@ def index(
 
 @app.command()
 def search(
-    index: Annotated[Path, typer.Argument(help="Folder of an index.")],
+    index: Annotated[Path, typer.Argument(metavar="INDEX|RUN", help="An index, or a run, whose images are indexed.")],
     image: Annotated[Path | None, typer.Option(help="An image file.")] = None,
     text: Annotated[str | None, typer.Option(help="Words.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 5,
     filter: Annotated[str | None, typer.Option(help="SQL, such as \"class_name = 'boot'\".")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Look at every embedding.")] = False,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Find the images that are most alike to an image or to words."""
-    from likewise.index import Index
+    """Find the images that are most alike to an image or to words; the images of a run are indexed the first time."""
+    from likewise.index import open_index
 
-    hits = Index.open(index).search(image=image, text=text, k=k, filter=filter, exact=exact or None)
+    hits = open_index(index, device=device).search(image=image, text=text, k=k, filter=filter, exact=exact or None)
     if as_json:
         print_json([hit.as_dict() for hit in hits])
         return

@@ -14,7 +14,17 @@ from likewise.data import Splits
 from likewise.data.source import OnBadImage
 from likewise.errors import DatasetError, RunError, SearchIndexError, ServeError
 from likewise.export import export, push
-from likewise.index import Added, Distance, EmbeddedFile, Index, embed_on_ray, embed_to_file, feed_of_source, place
+from likewise.index import (
+    Added,
+    Distance,
+    EmbeddedFile,
+    Index,
+    embed_on_ray,
+    embed_to_file,
+    feed_of_source,
+    open_index,
+    place,
+)
 from likewise.index.approximate import check_recall
 from likewise.launch import launched_rank
 from likewise.models import load_model
@@ -224,11 +234,11 @@ def serve(
         started: called with the address of the server when it can be asked.
 
     Raises:
-        ServeError: there is no index and no run, the address cannot be had, a token is missing, or the extra ``serve`` is
-            not installed.
+        ServeError: the address cannot be had, a token is missing, or the extra ``serve`` is not installed.
+        SearchIndexError: there is no index and no run.
     """
     try:
-        from likewise.serve import create_app, listen, open_served, run_server
+        from likewise.serve import create_app, listen, run_server
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("likewise"):
             raise
@@ -240,6 +250,6 @@ def serve(
     # The address first: what is wrong with it is said before anything is embedded.
     listener = listen(host, port, token)
     with listener:
-        index, *compared = (open_served(each, device=device) for each in (path, *others))
+        index, *compared = (open_index(each, device=device) for each in (path, *others))
         app = create_app(index, others=compared, token=token, hosts=[host])
         run_server(app, listener, started)

@@ -69,7 +69,7 @@ def test_index_then_search(run_cli: Cli, model_folder: Path, photos: Path, tmp_p
         (["embed", "MODEL", "digits", "-o", "a.parquet", "--on-bad-image", "ignore"], "on_bad_image is 'ignore'"),
         (["index", "MODEL", "digits", "-o", "a", "--distance", "far"], "Expected cosine or euclidean"),
         (["index", "MODEL", "digits", "-o", "a", "--recall", "2"], "recall is 2.0. Expected more than 0"),
-        (["search", "nowhere", "--text", "shoe"], "nowhere is not an index"),
+        (["search", "nowhere", "--text", "shoe"], "nowhere is neither an index nor a run"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(

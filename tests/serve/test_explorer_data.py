@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,26 @@ def test_page_files_are_cached_by_tag_and_held_to_this_server(ask: Ask) -> None:
     assert len(ask("GET", "/page/plotly.min.js", headers={"Accept-Encoding": "identity"}).content) > 3_000_000
 
 
+def test_all_scripts_are_asked_for_at_once(ask: Ask) -> None:
+    folder = resources.files("likewise.serve") / "page"
+    scripts = {entry.name for entry in folder.iterdir() if entry.name.endswith(".js")}
+    page = ask("GET", "/").text
+    assert set(re.findall(r'<link rel="modulepreload" href="page/(.+?)"', page)) == scripts - {"main.js"}
+
+
+def test_points_are_sent_again_only_when_they_have_changed(tmp_path: Path, digits: lw.ImageDataset) -> None:
+    index = lw.Index.create(tmp_path / "shop", make_model(text=False))
+    index.add(digits.subset(torch.arange(1)))
+    ask = calling(create_app(index))
+    first = ask("GET", "/points")
+    tag = {"If-None-Match": first.headers["etag"]}
+    again = ask("GET", "/points", headers=tag)
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    index.delete(filter="id <> ''")
+    until(lambda: ask("GET", "/points", headers=tag).status_code == 200)
+    assert decoded(ask("GET", "/points", headers=tag).content)[0]["rows"] == 0
+
+
 def until(condition: Any) -> None:
     deadline = time.monotonic() + 240  # it yields to all other processes
     while not condition():
@@ -116,6 +138,7 @@ def test_another_process_looks_and_a_commit_begins_anew(tmp_path: Path, digits: 
     picture = explored.picture()
     assert len(picture.snapshot) == 30
     assert picture.findings.neighbors.shape == (30, 20)
+    assert len(picture.snapshot.embeddings) == 0  # the index's own lie in memory already
     explored.close()
     assert read_kept(index.folder, picture.snapshot.version, 30) is not None
 

@@ -24,7 +24,7 @@ def snapshot_of(
 
 
 def picture_of(snapshot: Snapshot, findings: Findings) -> Picture:
-    return Picture(snapshot, pca_map(snapshot, "cosine"), findings)
+    return Picture(snapshot, snapshot.embeddings.shape[1], pca_map(snapshot, "cosine"), findings)
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 import likewise as lw
-from likewise.serve import Limits, create_app
+from likewise.serve import Limits, create_app, listen
 from likewise.serve.access import Access
 from likewise.serve.body import BodyLimit
 from likewise.serve.gate import Gate
+from likewise.serve.heads import TimedHeads
 
 from .conftest import Ask, calling
 from .test_api import refused
@@ -138,6 +140,40 @@ def test_what_takes_too_long_is_given_up_but_an_answer_that_began_is_not() -> No
 
     refused(calling(Gate(stuck, waiting=2, seconds=0.05))("GET", "/a"), 504, "0.05 seconds")
     assert calling(Gate(slow, waiting=2, seconds=0.1))("GET", "/a").text == "done"
+
+
+def test_a_head_that_does_not_come_to_an_end_is_not_waited_for() -> None:
+    class Quick(TimedHeads):
+        seconds = 0.2
+
+    async def dripping(port: int, first: bytes) -> bytes:
+        """What comes back until the other side closes, to a head that never ends."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first)
+        answer = asyncio.create_task(reader.read())
+        while not answer.done():
+            writer.write(b"x" if first else b"")
+            await asyncio.wait([answer], timeout=0.04)
+        writer.close()
+        return answer.result()
+
+    async def play() -> list[bytes]:
+        with listen("127.0.0.1", 0, None) as listener:
+            config = uvicorn.Config(slow, http=Quick, lifespan="off", ws="none", log_config=None)
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            whole = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"  # its answer takes longer than a head may
+            port = listener.getsockname()[1]
+            sent = (b"", b"GET /a HTTP/1.1\r\nX: ", whole + b"GET /b HTTP/1.1\r\nX: ")
+            async with asyncio.timeout(20):
+                answers = await asyncio.gather(*(dripping(port, first) for first in sent))
+            server.should_exit = True
+            await serving
+        return answers
+
+    silent, begun, second = asyncio.run(play())
+    assert (silent, begun) == (b"", b"")
+    assert second.count(b"HTTP/1.1 200") == second.count(b"done") == 1
 
 
 def test_an_error_of_ours_tells_nothing_and_is_logged(index: lw.Index, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,9 +24,9 @@ import pytest
 import likewise as lw
 from command_line import Cli
 from likewise import cli
-from likewise.errors import ServeError
-from likewise.index import Index
-from likewise.serve import index_of_run, listen, open_served
+from likewise.errors import SearchIndexError
+from likewise.index import Index, index_of_run, open_index
+from likewise.serve import listen
 from likewise.training import Run
 
 from .conftest import Ask, png
@@ -192,7 +192,9 @@ def run(trained: Path, tmp_path: Path) -> Run:
     return Run.load(shutil.copytree(trained, tmp_path / "run"))
 
 
-def test_the_run_is_indexed_once_and_goes_on_where_it_was(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_is_indexed_once_and_goes_on_where_it_was(
+    run: Run, monkeypatch: pytest.MonkeyPatch, run_cli: Cli, tmp_path: Path
+) -> None:
     add, added = Index.add, []
 
     def add_until_test(self: Index, data: Any, **options: Any) -> Any:
@@ -205,7 +207,7 @@ def test_the_run_is_indexed_once_and_goes_on_where_it_was(run: Run, monkeypatch:
     with pytest.raises(KeyboardInterrupt):
         index_of_run(run, quiet=True)
     assert not (run.folder / "index").exists()
-    index = open_served(run.folder, quiet=True)
+    index = open_index(run.folder, quiet=True)
     data = run.data()
     assert added == [len(data.train) + len(data.validation)]
     assert len(index) == added[0] + len(data.test)
@@ -216,14 +218,17 @@ def test_the_run_is_indexed_once_and_goes_on_where_it_was(run: Run, monkeypatch:
     assert [row["label"] for row in found if row] == embedded.labels.tolist()
     # Found again, without the images.
     monkeypatch.setattr(Run, "data", lambda self: pytest.fail("the images are not needed again"))
-    assert len(open_served(run.folder, quiet=True)) == len(index)
+    assert len(open_index(run.folder, quiet=True)) == len(index)
+    (tmp_path / "test.png").write_bytes(png(data.test.images[4]))
+    searched = run_cli("search", run.folder, "--image", tmp_path / "test.png", "-k", 1, "--json")
+    assert [hit["id"] for hit in searched.json()] == [data.test.ids[4]]
     assert not list(run.folder.glob(".index*"))
 
 
 def test_an_index_of_another_model_is_not_taken_for_the_runs(index: lw.Index, run: Run) -> None:
     (run.folder / "index").symlink_to(index.folder)
-    with pytest.raises(ServeError, match="of another model than the run's"):
-        open_served(run.folder)
+    with pytest.raises(SearchIndexError, match="of another model than the run's"):
+        open_index(run.folder)
 
 
 def test_an_address_is_had_or_named(tmp_path: Path, run_cli: Cli, index: lw.Index) -> None:

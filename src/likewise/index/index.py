@@ -9,8 +9,6 @@ tables through an approximate index whose recall was measured.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,25 +17,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 
-from likewise.data import ImageDataset
 from likewise.data.source import OnBadImage
 from likewise.errors import SearchIndexError
 from likewise.index._lance import LanceItems
 from likewise.index.approximate import APPROXIMATE_FROM, build_approximate, check_recall
 from likewise.index.centres import Centres
+from likewise.index.creating import make_folder
 from likewise.index.manifest import Approximate, Distance, Manifest
-from likewise.index.queries import Query, answer
-from likewise.index.rows import Hit, Scan, item_schema
-from likewise.index.searching import ImageLike, Searcher, embed_image
-from likewise.index.stream import Feed, feed_of_dataset, feed_of_source
+from likewise.index.queries import Query, answer, query_of
+from likewise.index.rows import Hit, Scan
+from likewise.index.searching import ImageLike, Searcher
+from likewise.index.stream import Feed, Images, feed_of
 from likewise.index.vectors import MOST_BYTES
 from likewise.index.writing import Added, delete_rows, known_ids, not_writable, tidy, write_feed
-from likewise.models import EmbeddingModel, load_model, save_model
-from likewise.models.identity import model_id
+from likewise.models import EmbeddingModel, load_model
 
 __all__ = ["Index"]
-
-Images = ImageDataset | Feed | str | os.PathLike[str]
 
 
 class Index:
@@ -78,35 +73,7 @@ class Index:
             ModelError: there is no such model.
         """
         folder = Path(folder)
-        if folder.exists():
-            raise SearchIndexError(
-                f"{folder} is there already.",
-                expected="Expected a new folder.",
-                advice="Open it with Index.open, or choose another name.",
-            )
-        model = model if isinstance(model, EmbeddingModel) else load_model(model)
-        further = {name: kind if isinstance(kind, str) else kind.__name__ for name, kind in (columns or {}).items()}
-        schema = item_schema(model.embedding_dim, further)
-        manifest = Manifest(
-            model=model_id(model),
-            input=model.input,
-            embedding_dim=model.embedding_dim,
-            distance=distance or ("euclidean" if model.normalize == "never" else "cosine"),
-            columns=further,
-        )
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            try:
-                save_model(model, beside / "model")
-                manifest.write(beside)
-                LanceItems.create(beside, schema)
-                beside.chmod(0o755)
-                beside.rename(folder)
-            finally:
-                shutil.rmtree(beside, ignore_errors=True)
-        except (OSError, RuntimeError) as error:
-            raise not_writable(folder, error) from error
+        manifest, model = make_folder(folder, model, distance, columns or {})
         return cls(folder, manifest, model)
 
     @classmethod
@@ -136,12 +103,10 @@ class Index:
         return self._model
 
     def __len__(self) -> int:
-        with self._searcher.turn:
-            self._items.follow()
-            return self._items.count()
+        return self.count()
 
-    def count(self, filter: str) -> int:
-        """Rows that match an SQL condition, such as ``"class_name = 'boot' AND split = 'test'"``."""
+    def count(self, filter: str | None = None) -> int:
+        """Rows, all or those that match an SQL condition, such as ``"class_name = 'boot' AND split = 'test'"``."""
         with self._searcher.turn:
             self._items.follow()
             return self._items.count(filter)
@@ -183,7 +148,7 @@ class Index:
             DatasetError: the images cannot be had, or one cannot be decoded.
             Interrupted: SIGINT or SIGTERM came; the rows so far are there.
         """
-        feed = self._feed(data, options.pop("split", None), options.pop("on_bad_image", "stop"))
+        feed = feed_of(self.model, data, options.pop("split", None), options.pop("on_bad_image", "stop"))
         there = known_ids(self._items, feed.ids)
         if there and existing == "refuse":
             raise SearchIndexError(
@@ -210,7 +175,7 @@ class Index:
             options: ``columns``, a mapping from the names of the index's further columns to one value for each image;
                 ``pictures=False`` to store no thumbnails; ``batch_size``; ``quiet=False`` for progress on standard error.
         """
-        return self._write(self._feed(data, split, on_bad_image), 0, replace=True, **options)
+        return self._write(feed_of(self.model, data, split, on_bad_image), 0, replace=True, **options)
 
     def delete(self, *, ids: Sequence[str] | None = None, filter: str | None = None) -> int:
         """Delete rows by id or by an SQL condition; returns how many there were.
@@ -263,17 +228,7 @@ class Index:
             SearchIndexError: not exactly one query, one that does not fit, or a condition that cannot be used.
             DatasetError: the image cannot be read.
         """
-        if sum(query is not None for query in (image, text, embedding)) != 1:
-            raise SearchIndexError(
-                "A search was given no query, or several.", expected="Expected one of image, text and embedding."
-            )
-        if text is not None and not text.strip():
-            raise SearchIndexError(f"The text to search for is {text!r}.", expected="Expected at least one word.")
-        if image is not None:
-            embedding = embed_image(self.model, image)[0]
-        elif text is not None and self.model.text is not None:
-            embedding = self.model.embed_text([text])[0]
-        query = Query(None if embedding is None else np.asarray(embedding), text, k, filter)
+        query = query_of(lambda: self.model, image=image, text=text, embedding=embedding, k=k, filter=filter)
         return answer(self._searcher, [query], exact=exact)[0]
 
     def search_many(
@@ -320,13 +275,6 @@ class Index:
         approximate = self.manifest.approximate
         held = approximate is not None and approximate.held == "memory"
         return Searcher(self._items, self.manifest, Centres.read(self.folder, self.manifest.distance) if held else None)
-
-    def _feed(self, data: Images, split: str | None, on_bad_image: OnBadImage) -> Feed:
-        if isinstance(data, Feed):
-            return data
-        if isinstance(data, ImageDataset):
-            return feed_of_dataset(data)
-        return feed_of_source(self.model, data, split=split, on_bad_image=on_bad_image)
 
     def _write(self, feed: Feed, kept: int, *, replace: bool, **options: Any) -> Added:
         written, bad = write_feed(self.folder, self._items, self.model, feed, replace=replace, **options)

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from likewise.errors import SearchIndexError
 from likewise.index.rows import Hit
-from likewise.index.searching import Searcher
+from likewise.index.searching import ImageLike, Searcher, embed_image
 from likewise.index.vectors import RowIds
+from likewise.models import EmbeddingModel
 
-__all__ = ["Query", "answer", "fused"]
+__all__ = ["Query", "answer", "fused", "query_of"]
 
 FUSED = 50  # hits of each ranking that are fused
 
@@ -44,6 +45,29 @@ class Query:
     def __post_init__(self) -> None:
         if self.embedding is None and self.text is None:
             raise SearchIndexError("A query has neither an embedding nor a text.", expected="Expected one, or both.")
+
+
+def query_of(
+    model: Callable[[], EmbeddingModel],
+    *,
+    image: ImageLike | None,
+    text: str | None,
+    embedding: ArrayLike | None,
+    k: int,
+    filter: str | None,
+) -> Query:
+    """What a person asks, embedded by a model that is loaded where it is needed; the rest as of ``Index.search``."""
+    if sum(given is not None for given in (image, text, embedding)) != 1:
+        raise SearchIndexError(
+            "A search was given no query, or several.", expected="Expected one of image, text and embedding."
+        )
+    if text is not None and not text.strip():
+        raise SearchIndexError(f"The text to search for is {text!r}.", expected="Expected at least one word.")
+    if image is not None:
+        embedding = embed_image(model(), image)[0]
+    elif text is not None and model().text is not None:
+        embedding = model().embed_text([text])[0]
+    return Query(None if embedding is None else np.asarray(embedding), text, k, filter)
 
 
 def fused(alike: Sequence[int], worded: Sequence[int]) -> dict[int, float]:

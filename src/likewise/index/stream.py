@@ -24,7 +24,17 @@ from likewise.data.source import OnBadImage
 from likewise.errors import ModelError
 from likewise.models import EmbeddingModel
 
-__all__ = ["EmbeddedBatch", "Feed", "PixelRows", "embedding_column", "feed_of_dataset", "feed_of_source", "place"]
+__all__ = [
+    "EmbeddedBatch",
+    "Feed",
+    "Images",
+    "PixelRows",
+    "embedding_column",
+    "feed_of",
+    "feed_of_dataset",
+    "feed_of_source",
+    "place",
+]
 
 
 class PixelRows(NamedTuple):
@@ -156,6 +166,19 @@ def feed_of_dataset(data: ImageDataset) -> Feed:
             yield PixelRows(chosen[-1] + 1, rows, pixels.cpu(), ())
 
     return Feed(data.name, len(data), data.ids, data.bad_images, batches)
+
+
+Images = ImageDataset | Feed | str | os.PathLike[str]
+"""What holds images: a data set, a feed, or a source as ``load_dataset`` takes it."""
+
+
+def feed_of(model: EmbeddingModel, data: Images, split: str | None, on_bad_image: OnBadImage) -> Feed:
+    """A feed of whatever holds images; ``split`` and ``on_bad_image`` are of a source."""
+    if isinstance(data, Feed):
+        return data
+    if isinstance(data, ImageDataset):
+        return feed_of_dataset(data)
+    return feed_of_source(model, data, split=split, on_bad_image=on_bad_image)
 
 
 def _rows_of(part: SplitPass, positions: list[int]) -> dict[str, list[Any]]:

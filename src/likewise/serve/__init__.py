@@ -2,7 +2,6 @@
 
 from likewise.serve.app import create_app
 from likewise.serve.limits import Limits
-from likewise.serve.opening import index_of_run, open_served
 from likewise.serve.server import address_of, listen, run_server
 
-__all__ = ["Limits", "address_of", "create_app", "index_of_run", "listen", "open_served", "run_server"]
+__all__ = ["Limits", "address_of", "create_app", "listen", "run_server"]

@@ -1,13 +1,15 @@
 """The explorer page at ``/`` and the data behind it.
 
-The page is plain files of this package, without a build step. Plotly comes from its Python package and is compressed once.
-Nothing is asked of another server, and the content security policy makes the browser hold the page to that.
+The page is plain files of this package, without a build step; ``index.html`` names them all, so that a browser asks for them
+and for the points at once. Plotly comes from its Python package and is compressed once, when the server starts. Nothing is
+asked of another server, and the content security policy makes the browser hold the page to that.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -19,9 +21,9 @@ from fastapi.responses import StreamingResponse
 
 from likewise.errors import ServeError
 from likewise.index import Index
-from likewise.serve.explored import Explored
+from likewise.serve.explored import Explored, Picture
 from likewise.serve.lists import MOST_ROWS, counts, rows_of
-from likewise.serve.points import encode
+from likewise.serve.points import Encoded, encode
 
 __all__ = ["explorer_router"]
 
@@ -49,10 +51,13 @@ def explorer_router(index: Index, others: Sequence[Index] = ()) -> APIRouter:
     """
     explored = [Explored(each) for each in (index, *others)]
 
+    encoded: dict[int, tuple[Picture, Encoded]] = {}
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         for each in explored:
             each.state()  # begins to read
+        threading.Thread(target=_plotly, name="compress plotly", daemon=True).start()
         yield
         for each in explored:
             each.close()
@@ -70,14 +75,19 @@ def explorer_router(index: Index, others: Sequence[Index] = ()) -> APIRouter:
         return explored[which]
 
     @router.get("/", include_in_schema=False)
-    def page(request: Request) -> Response:
+    async def page(request: Request) -> Response:
         """The explorer page."""
-        return _file("index.html", request)
+        return _file(_own("index.html"), "index.html", request)
+
+    @router.get("/page/plotly.min.js", include_in_schema=False)
+    def plotly(request: Request) -> Response:
+        """The drawing library, from its Python package."""
+        return _file(_plotly(), "plotly.min.js", request, compressed=True)
 
     @router.get("/page/{file}", include_in_schema=False)
-    def page_file(file: str, request: Request) -> Response:
+    async def page_file(file: str, request: Request) -> Response:
         """A script or style of the page."""
-        return _file(file, request)
+        return _file(_own(file), file, request)
 
     @router.get("/explorer")
     def explorer() -> list[dict[str, Any]]:
@@ -89,12 +99,19 @@ def explorer_router(index: Index, others: Sequence[Index] = ()) -> APIRouter:
         ]
 
     @router.get("/points", response_class=StreamingResponse)
-    def points(index: Which = 0) -> StreamingResponse:
+    def points(request: Request, index: Which = 0) -> Response:
         """Map, columns and ids of every image, as typed arrays behind a JSON header."""
         one = chosen(index)
-        length, blocks = encode(one.picture(), one.name)
-        headers = {"Content-Length": str(length), "Cache-Control": "no-store"}
-        return StreamingResponse(blocks, media_type="application/octet-stream", headers=headers)
+        picture = one.picture()
+        kept = encoded.get(index)
+        if kept is None or kept[0] is not picture:
+            kept = encoded[index] = picture, encode(picture, one.name)
+        found = kept[1]
+        headers = {"ETag": found.tag, "Cache-Control": "private, no-cache"}
+        if request.headers.get("if-none-match") == found.tag:
+            return Response(status_code=304, headers=headers)
+        headers["Content-Length"] = str(found.length)
+        return StreamingResponse(found.blocks(), media_type="application/octet-stream", headers=headers)
 
     @router.get("/lists/{name}")
     def lists(name: str, index: Which = 0, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 500) -> dict[str, Any]:
@@ -121,9 +138,7 @@ def _own(file: str) -> tuple[bytes, str] | None:
     return content, f'"{hashlib.sha256(content).hexdigest()[:16]}"'
 
 
-def _file(file: str, request: Request) -> Response:
-    compressed = file == "plotly.min.js"
-    found = _plotly() if compressed else _own(file)
+def _file(found: tuple[bytes, str] | None, file: str, request: Request, *, compressed: bool = False) -> Response:
     if found is None:
         raise ServeError(f"The page has no file {file!r}.", expected="Expected one of its own.", status=404)
     content, tag = found

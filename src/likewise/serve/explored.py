@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,15 @@ class Picture:
     """What there is to show of one version of an index.
 
     Args:
-        snapshot: its rows.
+        snapshot: its rows, without their embeddings: those were needed for ``pca`` alone.
+        dimension: of the embeddings.
         pca: (N, 2) principal components, or the embedding itself.
         findings: None until they are found, and for fewer than two images.
         tsne: (N, 2), None until it is drawn, and for embeddings of two dimensions.
     """
 
     snapshot: Snapshot
+    dimension: int
     pca: NDArray[np.float32]
     findings: Findings | None = None
     tsne: NDArray[np.float32] | None = None
@@ -141,9 +143,13 @@ class Explored:
     def _go_through(self) -> None:
         self._stage = STAGES[0]
         snapshot = read_snapshot(self._index)
-        first = Picture(snapshot, pca_map(snapshot, self._index.manifest.distance))
+        pca = pca_map(snapshot, self._index.manifest.distance)
+        dimension = self._index.manifest.embedding_dim
+        # Held on, they would lie in memory beside those that searches look through.
+        snapshot = replace(snapshot, embeddings=np.empty((0, dimension), np.float32))
+        first = Picture(snapshot, dimension, pca)
         self._take(first, self._index.folder)
-        done = self._picture is not None and (self._picture.tsne is not None or self._index.manifest.embedding_dim <= 2)
+        done = self._picture is not None and (self._picture.tsne is not None or dimension <= 2)
         if len(snapshot) < 2 or (done and self._picture is not None and self._picture.findings is not None):
             return
         self._stage = PARTS[0]
@@ -157,7 +163,7 @@ class Explored:
     def _take(self, first: Picture, folder: Path) -> None:
         """Show the rows, with what a folder keeps of them."""
         kept = read_kept(folder, first.snapshot.version, len(first.snapshot))
-        self._picture = first if kept is None else Picture(first.snapshot, first.pca, *kept)
+        self._picture = first if kept is None else replace(first, findings=kept[0], tsne=kept[1])
         self._read.set()
 
     def _have_looked(self, first: Picture, folder: Path) -> None:

@@ -6,9 +6,11 @@ other, each beginning at a multiple of four bytes. 70,000 images with ids, label
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from likewise.serve.explored import Picture
 from likewise.serve.snapshot import UNKNOWN, Categories, Numbers, Snapshot
 
-__all__ = ["encode", "points_columns"]
+__all__ = ["Encoded", "encode", "points_columns"]
 
 _BLOCK = 2**18
 _TITLES = {
@@ -55,8 +57,29 @@ def points_columns(picture: Picture) -> dict[str, Column]:
     }
 
 
-def encode(picture: Picture, name: str) -> tuple[int, Iterator[memoryview | bytes]]:
-    """Length of the whole answer, and its bytes in blocks."""
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """An answer that can be sent many times.
+
+    Args:
+        parts: of it, one behind the other.
+        length: bytes of all.
+        tag: as an ``ETag``, the same for the same bytes.
+    """
+
+    parts: tuple[memoryview | bytes, ...]
+    length: int
+    tag: str
+
+    async def blocks(self) -> AsyncIterator[memoryview | bytes]:
+        """The bytes, some at a time."""
+        for part in self.parts:
+            for start in range(0, len(part), _BLOCK):
+                yield part[start : start + _BLOCK]
+
+
+def encode(picture: Picture, name: str) -> Encoded:
+    """The answer for one picture of an index."""
     snapshot = picture.snapshot
     columns = points_columns(picture)
     planes = {"tsne": picture.tsne, "pca": picture.pca}
@@ -77,11 +100,11 @@ def encode(picture: Picture, name: str) -> tuple[int, Iterator[memoryview | byte
         "version": snapshot.version,
         "rows": len(snapshot),
         "total": snapshot.total,
-        "dimension": snapshot.embeddings.shape[1],
+        "dimension": picture.dimension,
         "captions": snapshot.captions,
         "found": picture.findings is not None,
         "planes": [
-            {"name": plane, "title": _plane_title(plane, snapshot)}
+            {"name": plane, "title": _plane_title(plane, picture.dimension)}
             for plane, places in planes.items()
             if places is not None
         ],
@@ -93,17 +116,14 @@ def encode(picture: Picture, name: str) -> tuple[int, Iterator[memoryview | byte
     parts: list[memoryview | bytes] = [struct.pack("<I", len(text)), text]
     for _, array in contiguous:
         parts += [array.data.cast("B"), bytes(-array.nbytes % 4)] if len(array) else []
-    return sum(map(len, parts)), _blocks(parts)
-
-
-def _blocks(parts: list[memoryview | bytes]) -> Iterator[memoryview | bytes]:
+    digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        for start in range(0, len(part), _BLOCK):
-            yield part[start : start + _BLOCK]
+        digest.update(part)
+    return Encoded(tuple(parts), sum(map(len, parts)), f'"{digest.hexdigest()}"')
 
 
-def _plane_title(plane: str, snapshot: Snapshot) -> str:
-    if snapshot.embeddings.shape[1] <= 2:
+def _plane_title(plane: str, dimension: int) -> str:
+    if dimension <= 2:
         return "the embedding itself"
     return {"tsne": "t-SNE", "pca": "principal components"}[plane]
 

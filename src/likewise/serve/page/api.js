@@ -47,7 +47,7 @@ export function neighbors(id, { k, filter, signal }) {
 export const thumbnail = (id) => `thumbnail/${encodeURIComponent(id)}`;
 
 let plotly;
-// Plotly is a classic script of 4.8 MB: it is fetched once, beside the points, and not at all for an empty index.
+// Plotly is a classic script of 4.8 MB, fetched beside the points. To run it takes a second, so the points are sketched first.
 export function loadPlotly() {
   plotly ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");

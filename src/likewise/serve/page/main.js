@@ -1,4 +1,4 @@
-// The page begins here: points and Plotly are asked for together, the views follow the address.
+// The page begins here: points are asked for and drawn, the views follow the address.
 
 import { getBytes, getJson, loadPlotly } from "./api.js";
 import { byId, element, roving } from "./dom.js";
@@ -66,8 +66,10 @@ async function draw() {
   showView();
   if (!points.rows) return;
   await map.setPoints(points);
-  if (!performance.getEntriesByName("first-picture").length) performance.mark("first-picture");
+  if (!performance.getEntriesByName("ready").length) performance.mark("ready");
+  loadPlotly().catch(problem); // where another view is open, the map is the next
   await Promise.all([judge.update(state(), {}), compare.update(state(), {})]);
+  points.prepare();
 }
 
 function follow(now, before) {
@@ -127,7 +129,6 @@ function progress(busy, failed) {
   line.textContent = failed ? `${failed.name}: ${failed.failed}` : busy ? `${STAGES[busy.stage]} …` : "";
 }
 
-loadPlotly().catch(problem);
 tabs();
 onChange(follow);
 start();

@@ -1,11 +1,12 @@
 // The map: points drawn by Plotly in WebGL, one trace for each colour, and what lies over them on a canvas of ours: images
-// when zoomed in, marked points, the lasso's line.
+// when zoomed in, marked points, the lasso's line. Until Plotly is there, a sketch of the points stands in its place.
 
 import { loadPlotly } from "./api.js";
 import { css, paint } from "./colors.js";
 import { element } from "./dom.js";
 import { tools } from "./map_tools.js";
 import { Overlay } from "./overlay.js";
+import { Sketch } from "./sketch.js";
 import { Tip } from "./tip.js";
 import { tracesOf } from "./traces.js";
 import { fitted, inside, moved, zoomed } from "./window.js";
@@ -16,9 +17,10 @@ export class ScatterMap {
     this.root = root;
     this.on = on;
     this.plot = element("div", { class: "plot" });
+    this.sketch = new Sketch();
     this.overlay = new Overlay(this, thumbnails);
     this.tip = new Tip(root);
-    root.append(this.plot, this.overlay.canvas, tools(this, name));
+    root.append(this.plot, this.sketch.canvas, this.overlay.canvas, tools(this, name));
     root.tabIndex = 0;
     root.setAttribute("role", "application");
     root.setAttribute("aria-roledescription", "map");
@@ -33,6 +35,7 @@ export class ScatterMap {
     this.mode = "pan";
     this.shown = null; // rows that keep their colour: Uint8Array, or null for all
     this.groups = [];
+    this.drawings = 0;
   }
 
   async set(points, plane, column) {
@@ -52,8 +55,13 @@ export class ScatterMap {
   }
 
   async draw() {
-    const plotly = await loadPlotly();
     if (!this.size.width || !this.points) return;
+    const drawing = ++this.drawings;
+    this.sized = JSON.stringify(this.size);
+    const traces = this._traces();
+    if (!this.plot.data) await this.sketch.draw(traces, this.window, this.size);
+    const plotly = await loadPlotly();
+    if (drawing !== this.drawings || !this.size.width) return; // another one has begun meanwhile, or nobody looks
     const layout = {
       margin: { l: 0, r: 0, t: 0, b: 0 },
       paper_bgcolor: "rgba(0,0,0,0)",
@@ -68,12 +76,13 @@ export class ScatterMap {
       newselection: { line: { color: css("--accent"), width: 2, dash: "solid" } },
       ...this.size,
     };
-    await plotly.react(this.plot, this._traces(), layout, {
+    await plotly.react(this.plot, traces, layout, {
       displayModeBar: false,
       scrollZoom: true,
       doubleClick: false,
     });
     if (!this.listening) this._listen();
+    this.sketch.remove();
     this.overlay.update();
   }
 
@@ -196,6 +205,7 @@ export class ScatterMap {
   }
 
   _relayout() {
+    this.sized = JSON.stringify(this.size);
     const ranges = { "xaxis.range": this._range("x"), "yaxis.range": this._range("y") };
     window.Plotly.relayout(this.plot, { ...this.size, ...ranges });
   }
@@ -215,7 +225,7 @@ export class ScatterMap {
   }
 
   _resize() {
-    if (!this.points || !this.size.width) return;
+    if (!this.points || !this.size.width || this.sized === JSON.stringify(this.size)) return;
     // As long as nobody has moved it, all of it is shown.
     if (!this.placed) this.window = this.fit();
     if (this.plot.data) this._relayout();

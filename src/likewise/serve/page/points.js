@@ -31,11 +31,15 @@ export class Points {
 
   // Row of an id, or undefined: an index with more images than are drawn has some that are not on the map.
   row(id) {
-    if (!this._rows) {
-      this._rows = new Map();
-      for (let row = 0; row < this.rows; row++) this._rows.set(this.id(row), row);
-    }
+    this.prepare();
     return this._rows.get(id);
+  }
+
+  // What the first search would wait for otherwise.
+  prepare() {
+    if (this._rows) return;
+    this._rows = new Map();
+    for (let row = 0; row < this.rows; row++) this._rows.set(this.id(row), row);
   }
 
   plane(name) {

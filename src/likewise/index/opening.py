@@ -1,4 +1,4 @@
-"""What is served: an index as it is, or the index of a run's own images, which is made the first time."""
+"""What is searched or served: an index as it is, or the index of a run's own images, which is made the first time."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import os
 import shutil
 from pathlib import Path
 
-from likewise.errors import ServeError
-from likewise.index import Index, Manifest, place
+from likewise.errors import SearchIndexError
+from likewise.index.index import Index
+from likewise.index.manifest import Manifest
+from likewise.index.stream import place
 from likewise.models.identity import model_id
 from likewise.training import Run
 from likewise.training.run_folder import working_in
 
-__all__ = ["index_of_run", "open_served"]
+__all__ = ["index_of_run", "open_index"]
 
 
-def open_served(path: str | os.PathLike[str], *, device: str = "auto", quiet: bool = False) -> Index:
+def open_index(path: str | os.PathLike[str], *, device: str = "auto", quiet: bool = False) -> Index:
     """The index at a path, or that of the run there, with its model on a device.
 
     Raises:
-        ServeError: there is neither.
-        SearchIndexError, RunError, ModelError: it is damaged.
+        SearchIndexError: there is neither, or it is damaged.
+        RunError, ModelError: it is damaged.
     """
     path = Path(path)
     if (path / "index.json").is_file():
@@ -29,7 +31,7 @@ def open_served(path: str | os.PathLike[str], *, device: str = "auto", quiet: bo
         return index
     if (path / "recipe.yaml").is_file():
         return index_of_run(Run.load(path), device=device, quiet=quiet)
-    raise ServeError(
+    raise SearchIndexError(
         f"{path} is neither an index nor a run.",
         expected="Expected index.json or recipe.yaml in it.",
         advice="Make an index with `likewise index RUN SOURCE -o DIR`, or train a run with `likewise train`.",
@@ -42,7 +44,7 @@ def index_of_run(run: Run, *, device: str = "auto", quiet: bool = False) -> Inde
     It is made under another name and renamed when it is whole; a call that was interrupted goes on where it was.
 
     Raises:
-        ServeError: the index there is of another model.
+        SearchIndexError: the index there is of another model.
         DatasetError: there is none yet, and the images cannot be had.
         RunError: another process works in the run.
     """
@@ -58,7 +60,7 @@ def index_of_run(run: Run, *, device: str = "auto", quiet: bool = False) -> Inde
                 index.add(split, existing="keep", quiet=quiet)
             unfinished.rename(folder)
     if not _is_of(folder, model_id(model)):
-        raise ServeError(
+        raise SearchIndexError(
             f"{folder} is an index of another model than the run's.",
             expected=f"Expected the model {model_id(model)}.",
             advice=f"Move {folder} away: it is made again.",
