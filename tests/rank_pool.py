@@ -14,6 +14,9 @@ import torch.multiprocessing as mp
 
 from likewise.errors import RankError
 
+#: What the process that all pools of a test process are copies of has imported.
+FORKED_WITH = ["likewise.training", "lightning_fabric.strategies.ddp", "torch.nn.parallel"]
+
 
 def _serve(rank: int, world: int, place: str, pipe: Connection) -> None:
     torch.set_num_threads(1)
@@ -42,7 +45,7 @@ class RankPool:
         self._folder = tempfile.TemporaryDirectory()
         # one process imports all that they need, and each of them is a copy of it
         context = mp.get_context("forkserver")
-        context.set_forkserver_preload(["likewise.training", "torch.nn.parallel"])
+        context.set_forkserver_preload(FORKED_WITH)
         self._pipes: list[Connection] = []
         self._processes = []
         for rank in range(world):

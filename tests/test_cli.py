@@ -189,6 +189,7 @@ def test_compare_prints_a_table_and_writes_one_report(run_cli: Cli, tmp_path: Pa
         "embedding_dim: 16\nobjective: {name: siamese, margin: 2.5}\ntraining: {epochs: 2, batch_size: 64}\n"
     )
     arguments = ["compare", "digits-crossentropy", tmp_path / "pairs.yaml", "--seeds", 2, "--train-sizes", "100,300"]
+    arguments += ["--set", "projection=pca"]
     ended = run_cli(*arguments, "--budget", "smoke", "--out", tmp_path / "comparison")
     assert ended.code == 0, ended.err
     assert "siamese" in ended.out

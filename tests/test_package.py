@@ -21,9 +21,17 @@ def test_the_version_is_the_one_of_the_project_file() -> None:
     assert lw.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
-def test_importing_the_package_does_not_import_torch() -> None:
-    code = "import sys, likewise, likewise.cli; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_nothing_is_imported_before_it_is_needed() -> None:
+    """Without a verb no torch; with one none of what only some verbs need and that takes seconds."""
+    code = """
+import sys, likewise, likewise.cli
+early = [name for name in ["torch"] if name in sys.modules]
+import likewise.verbs
+heavy = ["torch._dynamo", "lightning_fabric", "sklearn", "scipy.stats", "pandas", "matplotlib", "lancedb", "fastapi"]
+sys.exit(str(early + [name for name in heavy if name in sys.modules]))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ended.stderr.strip() == "[]"
 
 
 def test_rooms_import_only_from_rooms_above_them() -> None:

@@ -19,6 +19,7 @@ def test_every_shipped_recipe_survives_yaml(name: str, budget: str) -> None:
     assert recipe.name == name
     assert recipe.budget == budget
     assert recipe.title
+    assert recipe.evaluation.projection_points == (500 if budget == "smoke" else 3000)
     assert Recipe.from_yaml(recipe.to_yaml()) == recipe
 
 

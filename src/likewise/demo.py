@@ -35,7 +35,7 @@ def demo(out: Path, *, budget: str = "laptop", seeds: int = 1) -> Path:
         origin = load_dataset("fashion-mnist", split="test").origin
         console.print(f"Images: Fashion-MNIST ({origin}).", soft_wrap=True)
     except DatasetError as error:
-        overrides = DIGITS
+        overrides = DIGITS | ({"epochs": 5} if budget == "smoke" else {})
         console.print(f"Fashion-MNIST could not be had: {error}", soft_wrap=True, markup=False)
         console.print(
             "The demo uses scikit-learn's digits instead: 1,797 images of 8×8 pixels. Its numbers are theirs."

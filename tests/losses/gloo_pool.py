@@ -17,6 +17,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
+from rank_pool import FORKED_WITH
+
 WORLD = 3
 
 
@@ -90,7 +92,9 @@ class GlooPool:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        context = mp.get_context("spawn")
+        # one process imports all that they need, and each of them is a copy of it
+        context = mp.get_context("forkserver")
+        context.set_forkserver_preload(FORKED_WITH)
         self._pipes: list[Connection] = []
         self._processes = []
         for rank in range(WORLD):

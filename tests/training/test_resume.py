@@ -121,7 +121,7 @@ def test_a_compiled_run_resumes_bit_identically(tmp_path: Path, monkeypatch: pyt
 
 
 def test_kill_minus_9_is_survived_bit_identically(tmp_path: Path) -> None:
-    recipe = tiny("siamese", epochs=40)
+    recipe = tiny("siamese", epochs=16)
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     command = [sys.executable, "-m", "likewise", "train", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "cut")]
     with (tmp_path / "stderr").open("w") as stderr:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from likewise.evaluation.intervals import mean_interval
 
@@ -122,7 +122,7 @@ def independent_difference(a: Sequence[float], b: Sequence[float], *, images: in
     differences = np.asarray(a) - np.asarray(b)
     p, q = float(np.mean(a)), float(np.mean(b))
     spread = np.sqrt((p * (1 - p) + q * (1 - q)) / images)
-    levels = stats.norm.ppf((np.arange(RESAMPLES) + 0.5) / RESAMPLES)
+    levels = ndtri((np.arange(RESAMPLES) + 0.5) / RESAMPLES)
     draws = np.random.default_rng(seed + 1).permutation(levels) * spread
     method = "independent-one-seed"
     if len(differences) > 1:
@@ -140,7 +140,7 @@ def _standard_error(values: NDArray[np.float64]) -> float:
 def _student_draws(seeds: int, seed: int) -> NDArray[np.float64]:
     # Quantiles in shuffled order, not random draws: with two seeds t has one degree of freedom, and its drawn tails
     # would make the interval itself a matter of luck.
-    levels = stats.t.ppf((np.arange(RESAMPLES) + 0.5) / RESAMPLES, seeds - 1)
+    levels = stdtrit(seeds - 1, (np.arange(RESAMPLES) + 0.5) / RESAMPLES)
     shuffled: NDArray[np.float64] = np.random.default_rng(seed + 2).permutation(levels)
     return shuffled
 

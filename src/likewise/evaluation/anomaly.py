@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from likewise.errors import EvaluationError
 from likewise.evaluation._inputs import ArrayLike, as_embeddings, as_labels, check_choice, check_same_dimension
@@ -170,6 +169,8 @@ def one_class_anomaly(
 
 
 def _separation(scores: NDArray[np.float64], normal: int) -> AnomalyResult:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     strange = np.arange(len(scores)) >= normal
     threshold = np.quantile(scores[:normal], 0.95, method="inverted_cdf")
     return AnomalyResult(

@@ -12,14 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import KMeans, kmeans_plusplus
-from sklearn.metrics import (
-    adjusted_mutual_info_score,
-    adjusted_rand_score,
-    normalized_mutual_info_score,
-    silhouette_score,
-)
 
 from likewise.errors import EvaluationError
 from likewise.evaluation._inputs import ArrayLike, as_embeddings, as_labels
@@ -95,6 +87,9 @@ def clustering(
             expected=f"Expected 1 … {len(x)} clusters and at least one start.",
             advice="Lower clusters.",
         )
+    from sklearn import metrics
+    from sklearn.cluster import KMeans
+
     if spherical:
         assignments, centers = _spherical(x, clusters, starts, seed)
     else:
@@ -108,9 +103,9 @@ def clustering(
         assignments,
         centers,
         silhouette,
-        nmi=float(normalized_mutual_info_score(truth, assignments)),
-        ami=float(adjusted_mutual_info_score(truth, assignments)),
-        ari=float(adjusted_rand_score(truth, assignments)),
+        nmi=float(metrics.normalized_mutual_info_score(truth, assignments)),
+        ami=float(metrics.adjusted_mutual_info_score(truth, assignments)),
+        ari=float(metrics.adjusted_rand_score(truth, assignments)),
         accuracy=accuracy,
         matching=matching,
     )
@@ -119,6 +114,8 @@ def clustering(
 def _spherical(
     x: NDArray[np.float32], clusters: int, starts: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    from sklearn.cluster import kmeans_plusplus
+
     unit = _directions(x)
     found: list[tuple[float, NDArray[np.int64], NDArray[np.float32]]] = []
     for start in range(starts):
@@ -148,6 +145,8 @@ def _directions(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _silhouette(x: NDArray[Any], assignments: NDArray[np.int64], metric: str, seed: int) -> float | None:
+    from sklearn.metrics import silhouette_score
+
     rows = np.random.default_rng(seed).permutation(len(x))[:SILHOUETTE_SAMPLES]
     shown = len(np.unique(assignments[rows]))
     if not 2 <= shown < len(rows):
@@ -156,6 +155,8 @@ def _silhouette(x: NDArray[Any], assignments: NDArray[np.int64], metric: str, se
 
 
 def _match(assignments: NDArray[np.int64], truth: NDArray[np.int64]) -> tuple[dict[int, int], float]:
+    from scipy.optimize import linear_sum_assignment
+
     table = np.zeros((int(assignments.max()) + 1, int(truth.max()) + 1), dtype=np.int64)
     np.add.at(table, (assignments, truth), 1)
     rows, columns = linear_sum_assignment(table, maximize=True)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import FastICA
-from sklearn.exceptions import ConvergenceWarning
 
 from likewise.errors import EvaluationError
 from likewise.evaluation._inputs import ArrayLike, as_embeddings
@@ -60,6 +58,9 @@ def independent_components(
         >>> bool((matches > 0.99).all())
         True
     """
+    from sklearn.decomposition import FastICA
+    from sklearn.exceptions import ConvergenceWarning
+
     x = as_embeddings(embeddings, "embeddings", min_rows=2)
     if components < 1:
         raise EvaluationError(f"components={components}.", expected="Expected at least 1.", advice="The default is 10.")

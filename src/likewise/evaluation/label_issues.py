@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from likewise.errors import EvaluationError
 from likewise.evaluation._inputs import ArrayLike, as_embeddings, as_labels, check_k
@@ -117,6 +116,8 @@ def label_issues_vote(
     random = np.random.default_rng(seed)
     wrong = np.zeros(len(given), dtype=bool)
     wrong[random.permutation(len(given))[: max(1, round(planted * len(given)))]] = True
+    from sklearn.metrics import roc_auc_score
+
     place = np.searchsorted(names, given[wrong])
     changed = given.copy()
     changed[wrong] = names[(place + random.integers(1, classes, len(place))) % classes]

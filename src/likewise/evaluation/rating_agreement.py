@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from likewise.errors import EvaluationError
 from likewise.evaluation._inputs import ArrayLike, as_embeddings, as_labels
@@ -71,6 +70,8 @@ def rating_agreement(
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:
     """NaN where one side is all equal."""
+    from scipy.stats import rankdata
+
     ranks = [rankdata(values) for values in (x, y)]
     first, second = (each - each.mean() for each in ranks)
     scale = np.sqrt((first @ first) * (second @ second))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from likewise.errors import EvaluationError
@@ -91,6 +90,8 @@ def zero_shot(images: ArrayLike, classes: ArrayLike, labels: ArrayLike) -> ZeroS
 
 def fit_temperature(similarities: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
     """The temperature t in 0.001 … 10 under which softmax(similarity / t) has the least cross-entropy (Guo et al. 2017)."""
+
+    from scipy.optimize import minimize_scalar
 
     def cross_entropy(log_temperature: float) -> float:
         scores = log_softmax(similarities.astype(np.float64) / np.exp(log_temperature), axis=1)

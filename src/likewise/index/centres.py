@@ -14,8 +14,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from likewise.index._lance import Distance
 from likewise.training.files import replacing
@@ -54,6 +52,9 @@ class Centres:
             distance: of the index.
             seed: of the rows that are looked at, and of the first centres.
         """
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
+
         random = np.random.default_rng(seed)
         sample = embeddings[np.sort(random.permutation(len(embeddings))[: A_CENTRE * partitions])]
         if distance == "cosine":

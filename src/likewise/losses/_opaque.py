@@ -16,6 +16,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 import torch
 from torch import Tensor
 
+from likewise.losses._uncompiled import uncompiled
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -35,7 +37,7 @@ def opaque(function: Callable[P, R]) -> Callable[P, R]:
         with full_precision(next((a for a in (*args, *options.values()) if isinstance(a, Tensor)), None)):
             return function(*args, **options)
 
-    inner: Callable[..., Any] = cast(Any, torch.compiler.disable)(guarded)
+    inner = uncompiled(guarded)
 
     def call(*args: Any, **options: Any) -> Any:
         return inner(*args, **options)

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from likewise.losses._uncompiled import uncompiled
+
 __all__ = ["SynchronizedBatchNorm", "synchronize_batch_norm"]
 
 
@@ -119,7 +121,7 @@ class SynchronizedBatchNorm(_BatchNorm):
             raise ValueError(f"expected at least 2 axes, got {input.dim()}")
 
     # Collectives inside a graph are not torch.compile's; what lies between the layers still is.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @uncompiled
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) float, N of this process; N differs from process to process."""
         self._check_input_dim(input)

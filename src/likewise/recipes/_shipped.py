@@ -16,6 +16,7 @@ import torch
 
 from likewise.errors import RecipeError
 from likewise.recipe import Budget, Recipe
+from likewise.recipe_options import EvaluationOptions
 
 __all__ = [
     "comparison_names",
@@ -30,6 +31,8 @@ __all__ = [
 
 RecipeFunction = Callable[[Budget], Recipe]
 ComparisonFunction = Callable[[Budget], Sequence[Recipe]]
+#: Points in the picture at ``smoke``: t-SNE of the usual 3,000 takes longer than all the rest of such a run.
+SMOKE_POINTS = 500
 _SHIPPED: dict[str, RecipeFunction] = {}
 _COMPARISONS: dict[str, ComparisonFunction] = {}
 
@@ -44,6 +47,13 @@ def shipped_comparison(function: ComparisonFunction) -> ComparisonFunction:
     """Register ``stl10_probe_three_ways(budget) -> recipes`` as ``stl10-probe-three-ways``; its docstring is the title."""
     _COMPARISONS[function.__name__.replace("_", "-")] = function
     return function
+
+
+def _sketched(recipe: Recipe) -> Recipe:
+    """The recipe; at ``smoke`` with a picture of few points, unless it says how many."""
+    if recipe.budget != "smoke" or recipe.evaluation.projection_points != EvaluationOptions().projection_points:
+        return recipe
+    return recipe.with_overrides({"evaluation.projection_points": SMOKE_POINTS})
 
 
 def _read_room() -> None:
@@ -78,7 +88,7 @@ def load_recipes(recipes: Sequence[str | Path | Recipe], *, budget: Budget | Non
     loaded: list[Recipe] = []
     for recipe in recipes:
         if str(recipe) in names:
-            loaded += _COMPARISONS[str(recipe)](budget or default_budget())
+            loaded += map(_sketched, _COMPARISONS[str(recipe)](budget or default_budget()))
         else:
             loaded.append(load_recipe(recipe, budget=budget))
     return loaded
@@ -103,7 +113,7 @@ def load_recipe(recipe: str | Path | Recipe, *, budget: Budget | None = None) ->
         return _resolved(recipe, budget)
     names = recipe_names()
     if str(recipe) in names:
-        return _SHIPPED[str(recipe)](budget or default_budget())
+        return _sketched(_SHIPPED[str(recipe)](budget or default_budget()))
     if str(recipe) in _COMPARISONS:
         members = [member.name for member in _COMPARISONS[str(recipe)]("smoke")]
         raise RecipeError(

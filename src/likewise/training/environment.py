@@ -9,16 +9,16 @@ import platform
 import resource
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from likewise.errors import TrainingError
 from likewise.launch import launched_here, launched_ranks
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["computes_bf16", "describe_environment", "make_fabric", "peak_memory_mb"]
 
@@ -35,17 +35,6 @@ def computes_bf16() -> bool:
         return False
 
 
-class _DDP(DDPStrategy):
-    """DistributedDataParallel that leaves the inputs of a step where they are.
-
-    Given a GPU it would bring every tensor of a batch there and wait for it, each step; images and labels are there already,
-    and indices belong on the CPU.
-    """
-
-    def _determine_ddp_device_ids(self) -> list[int] | None:
-        return None
-
-
 def make_fabric(*, accelerator: str, precision: str) -> Fabric:
     """Lightning Fabric on the device of this process, with ``precision="auto"`` resolved; launched.
 
@@ -54,6 +43,9 @@ def make_fabric(*, accelerator: str, precision: str) -> Fabric:
     Raises:
         TrainingError: the processes do not fit the machine's devices.
     """
+    # only who trains waits for it to be imported
+    from lightning_fabric import Fabric
+
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if precision == "auto":
@@ -72,11 +64,15 @@ def make_fabric(*, accelerator: str, precision: str) -> Fabric:
             expected="Expected as many processes on every machine, and on GPUs at most one for each.",
             advice=f"Start it with --nproc-per-node {gpus or here}, or on CPUs with --set accelerator=cpu.",
         )
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    from likewise.training.ddp import InPlaceDDP
+
     fabric = Fabric(
         accelerator=accelerator,
         devices=here,
         num_nodes=ranks // here,
-        strategy=_DDP(
+        strategy=InPlaceDDP(
             # With gloo beside NCCL counts travel between CPUs, and no step waits for a GPU to read one.
             process_group_backend="gloo" if accelerator == "cpu" else "cpu:gloo,cuda:nccl",
             cluster_environment=TorchElasticEnvironment(),

@@ -21,10 +21,9 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
@@ -48,6 +47,9 @@ from likewise.training.ranks import Ranks
 from likewise.training.seeds import generator_for
 from likewise.training.step_losses import StepLosses
 from likewise.training.training_data import TrainingData
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["fit"]
 

@@ -16,13 +16,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
 
 from likewise.errors import LikewiseError, RankError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["Ranks"]
 
