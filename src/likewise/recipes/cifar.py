@@ -18,7 +18,7 @@ from likewise.recipes._shipped import shipped
 __all__: list[str] = []
 
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-ENCODER_EPOCHS: dict[Budget, int] = {"smoke": 1, "laptop": 6, "paper": 50}
+ENCODER_EPOCHS: dict[Budget, int] = {"smoke": 1, "laptop": 8, "paper": 50}
 PROBE_EPOCHS: dict[Budget, int] = {"smoke": 1, "laptop": 4, "paper": 50}
 
 
@@ -48,7 +48,7 @@ def _shared(source: str, name: str, title: str, budget: Budget) -> dict[str, Any
             },
         }
     values |= {
-        "encoder": {"name": "whitened_cnn", "widths": (48, 96, 128)},
+        "encoder": {"name": "whitened_cnn", "widths": (64, 128, 256)},
         "embedding_dim": 128,
         "batch_norm": True,
         "objective": {"name": "cross_entropy", "label_smoothing": 0.2},
@@ -60,7 +60,9 @@ def _shared(source: str, name: str, title: str, budget: Budget) -> dict[str, Any
             "beta2": 0.99,
             "flip": True,
             "shift": 2,
+            "lookahead": 5,
         },
+        "evaluation": {"mirrored": True},
     }
     if budget == "smoke":
         values["data"] |= {"validation": 500, "train_size": 2000}
@@ -229,6 +231,9 @@ def folder_supcon(budget: Budget) -> Recipe:
     }
     if budget == "paper":
         values |= {"encoder": {"name": "resnet", "depth": 50}}
+    elif budget == "laptop":  # four times the pixels of CIFAR-10's images
+        values |= {"encoder": {"name": "whitened_cnn", "widths": (48, 96, 128)}}
+    values["evaluation"] = {"mirrored": False}  # the numbers of what ``likewise search`` and ``serve`` use
     values["training"] = values["training"] | {"min_steps": 40 if budget == "smoke" else 300}
     return Recipe.parse(values | {"before": (_two_views(budget, ENCODER_EPOCHS[budget]),)})
 
