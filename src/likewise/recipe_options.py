@@ -94,7 +94,8 @@ class TrainingOptions(Options):
         finetune_fraction: share of the steps at the end that see whole images, where ``initial_scale`` is below 1.
         precision: as in Lightning Fabric; ``auto`` is ``bf16-mixed`` where the processor or GPU computes it in hardware.
         accelerator: as in Lightning Fabric: ``auto``, ``cpu``, ``cuda``, ``mps``.
-        compile: ``torch.compile`` the encoder; ``auto`` does where the run is long enough to earn it back.
+        compile: ``always`` compiles the encoder (``torch.compile``); ``auto`` does where it was found to earn its time back,
+            which is nowhere at present.
         checkpoint_every: epochs between checkpoints.
         tensorboard: write TensorBoard events to ``tensorboard/`` in the run folder (``pip install likewise[tensorboard]``).
     """

@@ -61,8 +61,6 @@ class EncoderOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     known: ClassVar[dict[str, type[EncoderOptions]]] = {}
-    #: Images of a whole run from which ``torch.compile`` earns its own time back on a CPU; ``None``: never.
-    compile_pays_from: ClassVar[int | None] = None
     #: Whether the network built takes images of other sizes than it was built for, with as many features.
     any_size: ClassVar[bool] = False
     name: str

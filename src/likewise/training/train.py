@@ -142,10 +142,8 @@ def train_in(
     if fabric.device.type == "cuda":
         learned = learned.to(fabric.device)
     length = Length.of(recipe, len(learned))
-    # Of a run that the clock ends nobody knows the images beforehand, so nothing is compiled for them by itself.
-    images = (length.steps or 0) * recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1)
     if not model.encoder_frozen:
-        compile_encoder(model, recipe.training.compile, images=images, ranks=ranks.count)
+        compile_encoder(model, recipe.training.compile)
     view = frozen_view(recipe, model.to(fabric.device))
     seen = Splits(view(splits.train), view(splits.validation), view(splits.test), splits.unlabeled, splits.notes)
     learned = view(learned, augmented=True)
