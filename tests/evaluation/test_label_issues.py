@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from likewise.errors import EvaluationError
-from likewise.evaluation import label_issues
+from likewise.evaluation import label_gaps, label_issues, rank_suspects
 
 
 def planted(n=600, classes=5, wrong=0.05, spread=0.35):
@@ -26,7 +26,24 @@ def test_planted_errors_are_found_and_their_true_class_is_named():
     assert (found.suggested[bad] == truth[bad]).mean() >= 0.95
     assert hits[: len(bad) // 2].all()
     assert (found.scores[found.suspects] >= found.threshold).all()
-    assert list(found.scores[found.suspects]) == sorted(found.scores[found.suspects], reverse=True)
+    gaps = label_gaps(x, given, found.suggested, found.suspects)
+    assert list(gaps) == sorted(gaps, reverse=True)
+
+
+def test_mistakes_come_before_samples_of_classes_that_overlap():
+    random = np.random.default_rng(1)
+    truth = np.arange(900) % 3
+    centres = np.array([[1, 0, 0, 0], [1, 0.2, 0, 0], [0, 0, 0, 1]])  # the first two overlap
+    x = centres[truth] + 0.15 * random.normal(size=(900, 4))
+    given = truth.copy()
+    given[[3, 6, 9]] = 2
+    found = label_issues(x, given)
+    ranked, gaps = rank_suspects(x, given, found)
+    assert len(ranked) > 50
+    assert set(ranked[:3].tolist()) == {3, 6, 9}
+    assert (np.diff(gaps) <= 0).all()
+    by_votes = np.argsort(-found.scores, kind="stable")
+    assert set(by_votes[:3].tolist()) != {3, 6, 9}
 
 
 def test_the_recall_it_promises_is_the_recall_it_has():

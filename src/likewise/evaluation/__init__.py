@@ -15,7 +15,13 @@ from likewise.evaluation.geometry import GeometryResult, geometry
 from likewise.evaluation.image_text import ImageTextResult, RankedQueries, image_text_retrieval
 from likewise.evaluation.intervals import PairedDifference, mean_interval, paired_bootstrap, wilson
 from likewise.evaluation.knn import KnnResult, knn, knn_vote
-from likewise.evaluation.label_issues import LabelIssuesResult, label_gaps, label_issues, label_issues_vote
+from likewise.evaluation.label_issues import (
+    LabelIssuesResult,
+    label_gaps,
+    label_issues,
+    label_issues_vote,
+    rank_suspects,
+)
 from likewise.evaluation.linear_maps import LinearMap, Paired, cca_map, ridge_map
 from likewise.evaluation.linear_probe import LinearProbeResult, linear_probe
 from likewise.evaluation.linear_retrieval import LinearBaseline, cca_retrieval, chance_recall, ridge_retrieval
@@ -89,6 +95,7 @@ __all__ = [
     "paired_bootstrap",
     "project",
     "prompt_ensemble",
+    "rank_suspects",
     "rating_agreement",
     "retrieval",
     "ridge_map",

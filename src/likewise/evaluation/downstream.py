@@ -18,7 +18,7 @@ from likewise.evaluation.components import independent_components
 from likewise.evaluation.duplicates import duplicates
 from likewise.evaluation.embedded_split import EmbeddedSplit
 from likewise.evaluation.few_labels import few_labels
-from likewise.evaluation.label_issues import label_issues
+from likewise.evaluation.label_issues import label_issues, rank_suspects
 
 AMOUNTS = (0.01, 0.1)
 COMPONENTS, STRONGEST = 6, 8
@@ -147,7 +147,7 @@ def _label_issues(splits: _Splits) -> Found:
     found = label_issues(test.embeddings, test.labels, k=min(20, len(test) - 1), seed=splits.seed)
     rows = [
         {"id": test.ids[at], "label": int(test.labels[at]), "suggested": int(found.suggested[at])}
-        for at in found.suspects[:SHOWN].tolist()
+        for at in rank_suspects(test.embeddings, test.labels, found)[0][:SHOWN].tolist()
     ]
     metrics = {
         "suspected_labels_share": len(found.suspects) / len(test),

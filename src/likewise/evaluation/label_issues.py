@@ -5,11 +5,14 @@ of another class exceeds the label's own (the normalised margin of confident lea
 
 From which score on a label is suspected depends on the embeddings, so it is measured on them: wrong labels are planted at
 random, the threshold that finds them best (largest F1) is taken, and what it finds of them comes with the result.
+
+Votes say which labels to suspect, not which to look at first: where two classes overlap they are as clear as for a mistake.
+Suspects are therefore ranked by distances (``rank_suspects``), in reports and in the explorer alike.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -28,7 +31,8 @@ class LabelIssuesResult:
     """Suspected labels of N samples, and how well planted ones were found."""
 
     suspects: NDArray[np.int64]
-    """Positions, the surest first."""
+    """Positions from the threshold on, the surest first: as ``rank_suspects`` has them, or by their scores from
+    ``label_issues_vote``, which has no embeddings."""
     suggested: NDArray[np.int64]
     """(N,) the class other than the label that the neighbours speak for most."""
     scores: NDArray[np.float64]
@@ -79,7 +83,9 @@ def label_issues(
             advice="Lower k, or use more samples.",
         )
     distances, neighbors = nearest(x, x, k, distance="cosine", exclude_self=True)
-    return label_issues_vote(distances, neighbors, given, planted=planted, seed=seed)
+    found = label_issues_vote(distances, neighbors, given, planted=planted, seed=seed)
+    ranked, _ = rank_suspects(x, given, found)
+    return replace(found, suspects=ranked[found.scores[ranked] >= found.threshold])
 
 
 def label_issues_vote(
@@ -138,6 +144,34 @@ def label_issues_vote(
         planted_precision=float(hits[best] / (best + 1)),
         planted_auroc=float(roc_auc_score(wrong, planted_scores)),
     )
+
+
+def rank_suspects(
+    embeddings: ArrayLike, labels: ArrayLike, found: LabelIssuesResult, *, distance: str = "cosine"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Every label that more neighbours contradict than support, in the order in which a person best looks at them.
+
+    The threshold of ``label_issues`` is made for 5 % of wrong labels; where they are fewer the surest of them need not reach it.
+
+    Args:
+        embeddings, labels: those that ``found`` is about.
+        found: the result of ``label_issues`` or ``label_issues_vote``.
+        distance: ``"cosine"`` or ``"euclidean"``.
+
+    Returns:
+        Positions, and the ``label_gaps`` by which they are ranked, falling.
+
+    Example:
+        >>> angles = np.array([0.0, 0.1, 0.2, 1.2, 1.3, 1.4, 1.5])
+        >>> x, labels = np.stack([np.cos(angles), np.sin(angles)], axis=1), np.array([0, 0, 0, 1, 1, 1, 0])
+        >>> ranked, gaps = rank_suspects(x, labels, label_issues(x, labels, k=2))
+        >>> int(ranked[0])
+        6
+    """
+    contradicted = np.flatnonzero(found.scores > 0)
+    gaps = label_gaps(embeddings, labels, found.suggested, contradicted, distance=distance)
+    order = np.argsort(-gaps, kind="stable")
+    return contradicted[order], gaps[order]
 
 
 def label_gaps(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from likewise.evaluation import clustering, duplicate_pairs, label_gaps, label_issues_vote, nearest, project
+from likewise.evaluation import clustering, duplicate_pairs, label_issues_vote, nearest, project, rank_suspects
 from likewise.serve.snapshot import UNKNOWN, Snapshot
 
 __all__ = ["NEIGHBORS", "Findings", "Judged", "find", "flat_map", "pca_map"]
@@ -35,7 +35,7 @@ class Judged:
         prediction: (N,) int32, class that most of an image's neighbours speak for, itself left out.
         suggested: (N,) int32, class other than the label that they speak for most.
         score: (N,) float32, -1 … 1, their share for the suggested class less that for the label.
-        suspects: positions of labels that more neighbours contradict than support, the surest first (``label_gaps``).
+        suspects: positions of labels that more neighbours contradict than support, the surest first (``rank_suspects``).
         gaps: of the suspects.
         planted_recall: share of labels made wrong on purpose that at least come among the suspects here.
         other: (N,) int32, position of the nearest image where that is of another class, else -1.
@@ -129,9 +129,7 @@ def _judge(
     issues = label_issues_vote(
         distances, neighbors, own, distance=distance, weighting="softmax" if distance == "cosine" else "uniform"
     )
-    suspects = np.flatnonzero(issues.scores > 0)
-    gaps = label_gaps(x[rows], own, issues.suggested, suspects, distance=distance)
-    order = np.argsort(-gaps, kind="stable")
+    suspects, gaps = rank_suspects(x[rows], own, issues, distance=distance)
     nearest_one, differs = neighbors[:, 0], own[neighbors[:, 0]] != own
 
     def spread(values: NDArray[Any], empty: float | int) -> NDArray[Any]:
@@ -143,8 +141,8 @@ def _judge(
         prediction=spread(np.where(issues.scores > 0, issues.suggested, own), UNKNOWN),
         suggested=spread(issues.suggested, UNKNOWN),
         score=spread(issues.scores, np.nan),
-        suspects=rows[suspects[order]].astype(np.int32),
-        gaps=gaps[order].astype(np.float32),
+        suspects=rows[suspects].astype(np.int32),
+        gaps=gaps.astype(np.float32),
         planted_recall=issues.planted_recall,
         other=spread(np.where(differs, rows[nearest_one], UNKNOWN), UNKNOWN),
         other_distance=spread(np.where(differs, distances[:, 0], np.nan), np.nan),
