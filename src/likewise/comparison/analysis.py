@@ -180,7 +180,7 @@ def _between(comparison: Comparison, under: Condition, runs: Runs, before: Compa
     for a, b in combinations([recipe.name for recipe in comparison.recipes], 2):
         pairs.add((a, under.key), (b, under.key), comparison.seeds)
     return [
-        Difference(a, b, key, metric, *_plain(interval, metric, n))
+        Difference(a=a, b=b, **_gap(key, metric, interval, n))
         for (a, key), (b, _), metric, interval, n in pairs.intervals()
     ]
 
@@ -198,7 +198,7 @@ def _against_raw(comparison: Comparison, runs: Runs) -> Iterator[Difference]:
             if both and condition.test:
                 trained, raw = zip(*both, strict=True)
                 interval = independent_difference(trained, raw, images=condition.test)
-                yield Difference(recipe.name, RAW_PIXELS, condition.key, metric, *_plain(interval, metric, len(both)))
+                yield Difference(a=recipe.name, b=RAW_PIXELS, **_gap(condition.key, metric, interval, len(both)))
 
 
 def _noise_costs(comparison: Comparison, runs: Runs, before: Comparison | None) -> list[NoiseCost]:
@@ -217,12 +217,21 @@ def _noise_costs(comparison: Comparison, runs: Runs, before: Comparison | None) 
             if clean != noisy:
                 pairs.add((recipe.name, clean.key), (recipe.name, noisy.key), comparison.seeds)
     return [
-        NoiseCost(recipe, clean, noisy, metric, *_plain(interval, metric, n))
+        NoiseCost(recipe=recipe, clean=clean, **_gap(noisy, metric, interval, n))
         for (recipe, clean), (_, noisy), metric, interval, n in pairs.intervals()
     ]
 
 
-def _plain(interval: Interval, metric: str, n: int) -> tuple[float, float | None, float | None, int, str, bool]:
-    """What a row says of an interval: mean, ends, seeds, method, and whether its sign is supported."""
+def _gap(condition: str, metric: str, interval: Interval, n: int) -> dict[str, Any]:
+    """What every row of differences says of an interval over ``n`` seeds."""
     bounded = within(interval, -1.0, 1.0) if is_share(metric) else interval
-    return interval.mean, bounded.low, bounded.high, n, interval.method, interval.excludes_zero
+    return {
+        "condition": condition,
+        "metric": metric,
+        "mean": interval.mean,
+        "low": bounded.low,
+        "high": bounded.high,
+        "n": n,
+        "method": interval.method,
+        "supported": interval.excludes_zero,
+    }

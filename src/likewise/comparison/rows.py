@@ -12,6 +12,7 @@ __all__ = [
     "Condition",
     "Contender",
     "Difference",
+    "Gap",
     "Metric",
     "NoiseCost",
     "RecallCurve",
@@ -148,36 +149,34 @@ class Baseline:
     values: list[float]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """``a`` minus ``b`` in one metric under one condition; ``supported`` where the 95 % interval excludes 0."""
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """A paired difference in one metric under one condition; ``supported`` where the 95 % interval excludes 0."""
+
+    condition: str
+    metric: str
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    supported: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Gap):
+    """``a`` minus ``b``, both under the condition."""
 
     a: str
     b: str
-    condition: str
-    metric: str
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-    method: str
-    supported: bool
 
 
-@dataclass(frozen=True)
-class NoiseCost:
-    """What wrong labels cost a recipe: its number under ``clean`` less that under ``condition``, which has more of them."""
+@dataclass(frozen=True, kw_only=True)
+class NoiseCost(Gap):
+    """What wrong labels cost a recipe: its number under ``clean`` less that under the condition, which has more of them."""
 
     recipe: str
     clean: str
-    condition: str
-    metric: str
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-    method: str
-    supported: bool
 
 
 @dataclass(frozen=True)

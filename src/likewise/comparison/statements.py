@@ -12,7 +12,7 @@ from itertools import combinations
 from likewise.comparison.equal import equal_words
 from likewise.comparison.metrics import MAIN_METRIC, UNSEEN_METRIC
 from likewise.comparison.record import RAW_PIXELS, Comparison
-from likewise.comparison.rows import Answer, Condition, Contender, Difference, NoiseCost
+from likewise.comparison.rows import Answer, Condition, Contender, Gap
 
 __all__ = ["answer", "notes"]
 
@@ -215,24 +215,24 @@ def _one_against_raw(
         )
 
 
-def _side(row: Difference | NoiseCost) -> int:
+def _side(row: Gap) -> int:
     """1 where a is ahead, -1 where b is, 0 where the interval does not say."""
     return 0 if not row.supported else 1 if row.mean > 0 else -1
 
 
-def _gap(row: Difference | NoiseCost) -> str:
+def _gap(row: Gap) -> str:
     low, high = sorted((abs(row.low or 0.0), abs(row.high or 0.0)))
     return f"{_points(abs(row.mean))} (95 % interval {100 * low:.1f} to {100 * high:.1f}{_one_seed(row)})"
 
 
-def _bounds(row: Difference | NoiseCost) -> str:
+def _bounds(row: Gap) -> str:
     if row.low is None or row.high is None:
         return " (no interval)"
     low, high = (round(100 * bound, 1) + 0.0 for bound in (row.low, row.high))  # + 0.0 turns -0.0 into 0.0
     return f" ({low:+.1f} to {high:+.1f} points{_one_seed(row)})"
 
 
-def _one_seed(row: Difference | NoiseCost) -> str:
+def _one_seed(row: Gap) -> str:
     return ", one seed" if row.method.endswith("one-seed") else ""
 
 

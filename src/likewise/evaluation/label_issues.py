@@ -151,7 +151,7 @@ def rank_suspects(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Every label that more neighbours contradict than support, in the order in which a person best looks at them.
 
-    The threshold of ``label_issues`` is made for 5 % of wrong labels; where they are fewer the surest of them need not reach it.
+    The threshold of ``label_issues`` is made for 5 % of wrong labels; where they are fewer, the surest need not reach it.
 
     Args:
         embeddings, labels: those that ``found`` is about.

@@ -29,6 +29,7 @@ from likewise.training.monitor import Monitor
 from likewise.training.ranks import Ranks
 from likewise.training.run import Run, data_of
 from likewise.training.run_folder import free_folder, logging_to, open_together, working_in
+from likewise.training.tensorboard import Events
 from likewise.training.text_baselines import linear_baselines, text_baselines
 
 __all__ = ["remeasure", "resolve", "train", "train_in"]
@@ -126,6 +127,7 @@ def train_in(
         ranks: the processes that share the run; ``None`` finds out.
     """
     ranks = ranks or _ranks_for(recipe)
+    events = Events(folder) if recipe.training.tensorboard and ranks.first else None
     earlier = [_stage(folder, recipe, index, quiet=quiet, measured=measured) for index in range(len(recipe.before))]
     began = time.perf_counter()
     fabric = ranks.fabric
@@ -164,7 +166,12 @@ def train_in(
     )
     reached = (ranks.on_first(lambda: text_baselines(model, seen)) or {}) if measured is None else {}
     beside_the_loop = time.perf_counter() - began
-    progress = fit(recipe, learned, objective, fabric, monitor, folder, ranks=ranks, quiet=quiet)
+    try:
+        on_epoch = events.write if events else None
+        progress = fit(recipe, learned, objective, fabric, monitor, folder, ranks=ranks, quiet=quiet, on_epoch=on_epoch)
+    finally:
+        if events:
+            events.close()
     began = time.perf_counter()
     ranks.on_first(lambda: save_model(model, folder / "model"))
     with ranks.naming_the_lost(), torch.compiler.set_stance("force_eager"):
