@@ -84,6 +84,17 @@ def test_validation_chooses_and_the_choice_is_tested() -> None:
     assert best.test.text_to_image.recall == cca.test.text_to_image.recall
 
 
+def test_a_choice_at_the_end_of_its_grid_is_said() -> None:
+    train, validation, test = pairs(0, noise=0.3), pairs(1, noise=0.3), pairs(2, noise=0.3)
+    assert ridge_retrieval(train, validation, test, strengths=(1e-2, 1e6, 1e7)).at_edge == ("strength",)
+    assert ridge_retrieval(train, validation, test, strengths=(1e-2,)).at_edge == ()  # nothing was chosen
+    low = cca_retrieval(train, validation, test, shrinkages=(0.01, 0.999), dimensions=(1, 64))
+    assert (low.chosen["shrinkage"], low.chosen["dimension"]) == (0.01, 5)
+    assert low.at_edge == ("shrinkage",)  # the features have no sixth dimension to try
+    ends = cca_retrieval(train, validation, test, shrinkages=(1.0,), dimensions=(64,))
+    assert ends.at_edge == ()
+
+
 def test_a_constant_feature_and_an_image_without_a_text_change_nothing() -> None:
     train = pairs(0)
     x = np.asarray(train.images)

@@ -2,7 +2,9 @@
 
 The honest baselines of a model whose towers start from pretrained encoders: ridge regression and canonical correlation
 analysis (``linear_maps``) from the features that the encoders give before any training of ours. What they leave open
-(strength; shrinkage and dimension) is chosen on validation, by the mean of text-to-image recall at 1, 5 and 10.
+(strength; shrinkage and dimension) is chosen on validation, by the mean of text-to-image recall at 1, 5 and 10. With few
+images strong values are the best ones, so the grids go far; where the choice is the end of one all the same, the result says
+so, since the baseline might be better still beyond it.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from likewise.evaluation.linear_maps import LinearMap, Moments, Paired, cca_maps
 
 __all__ = ["LinearBaseline", "cca_retrieval", "chance_recall", "ridge_retrieval"]
 
-STRENGTHS = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 10.0)
-SHRINKAGES = (1e-2, 3e-2, 1e-1, 3e-1, 0.6)
-DIMENSIONS = (64, 128, 256, 512)
+STRENGTHS = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
+SHRINKAGES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 0.6, 0.8, 0.9, 0.97, 1.0)
+DIMENSIONS = (32, 64, 128, 256, 512)
 KS = (1, 5, 10)
 
 
@@ -34,6 +36,8 @@ class LinearBaseline:
     validation: ImageTextResult
     chosen: dict[str, float]
     """``strength``, or ``shrinkage`` and ``dimension``."""
+    at_edge: tuple[str, ...]
+    """What of it is the lowest or the highest value that was tried, and could lie beyond it."""
 
 
 def ridge_retrieval(
@@ -57,7 +61,8 @@ def ridge_retrieval(
     """
     moments = _moments(train, validation, test)
     maps = zip(strengths, ridge_maps(moments, strengths), strict=True)
-    return _best((({"strength": float(strength)}, found) for strength, found in maps), validation, test)
+    candidates = (({"strength": float(strength)}, found) for strength, found in maps)
+    return _best(candidates, validation, test, ends={"strength": _ends(strengths)})
 
 
 def cca_retrieval(
@@ -86,7 +91,12 @@ def cca_retrieval(
             for dimension, found in zip(wanted, cca_maps(moments, shrinkage, wanted), strict=True):
                 yield {"shrinkage": float(shrinkage), "dimension": float(dimension)}, found
 
-    return _best(candidates(), validation, test)
+    # no shrinkage lies beyond 1, and no dimension beyond those that the features have
+    ends = {
+        "shrinkage": _ends(shrinkages) - {1.0},
+        "dimension": _ends(wanted) - {float(min(moments.across.shape))},
+    }
+    return _best(candidates(), validation, test, ends=ends)
 
 
 def chance_recall(image_of_text: ArrayLike, images: int, ks: Sequence[int] = KS) -> dict[str, dict[int, float]]:
@@ -123,7 +133,18 @@ def chance_recall(image_of_text: ArrayLike, images: int, ks: Sequence[int] = KS)
     }
 
 
-def _best(candidates: Iterable[tuple[dict[str, float], LinearMap]], validation: Paired, test: Paired) -> LinearBaseline:
+def _ends(values: Sequence[float]) -> set[float]:
+    """The lowest and the highest of several; a single one was not chosen."""
+    return {float(min(values)), float(max(values))} if len(set(values)) > 1 else set()
+
+
+def _best(
+    candidates: Iterable[tuple[dict[str, float], LinearMap]],
+    validation: Paired,
+    test: Paired,
+    *,
+    ends: dict[str, set[float]],
+) -> LinearBaseline:
     """Of equal ones the first."""
     found = [(chosen, each, _retrieve(each, validation)) for chosen, each in candidates]
     if not found:
@@ -131,7 +152,8 @@ def _best(candidates: Iterable[tuple[dict[str, float], LinearMap]], validation: 
             "There is nothing to choose from.", expected="Expected at least one value of each option."
         )
     chosen, best, seen = max(found, key=lambda each: sum(each[2].text_to_image.recall.values()))
-    return LinearBaseline(_retrieve(best, test), seen, chosen)
+    at_edge = tuple(name for name, value in chosen.items() if value in ends[name])
+    return LinearBaseline(_retrieve(best, test), seen, chosen, at_edge)
 
 
 def _retrieve(found: LinearMap, pairs: Paired) -> ImageTextResult:

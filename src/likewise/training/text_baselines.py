@@ -20,15 +20,18 @@ from likewise.evaluation import LinearBaseline, Paired, cca_retrieval, ridge_ret
 from likewise.models import EmbeddingModel
 from likewise.training.files import read_json, write_json
 
-__all__ = ["LINEAR", "linear_baselines", "text_baselines"]
+__all__ = ["LINEAR", "edge_warnings", "linear_baselines", "text_baselines"]
 
 logger = logging.getLogger("likewise")
 LINEAR: dict[str, Callable[[Paired, Paired, Paired], LinearBaseline]] = {"ridge": ridge_retrieval, "cca": cca_retrieval}
 _BATCH = 512
+_AT_EDGE = "_at_edge"
 
 
 def text_baselines(model: EmbeddingModel, splits: Splits) -> dict[str, float]:
     """Numbers by ``METHOD_METRIC`` (``ridge_text_to_image_recall_at_1``), with ``METHOD_strength`` … as they were chosen.
+
+    ``METHOD_strength_at_edge`` is 1 where the choice was the end of what was tried; else it is absent.
 
     Args:
         model: before training.
@@ -41,7 +44,7 @@ def text_baselines(model: EmbeddingModel, splits: Splits) -> dict[str, float]:
         return {}
     encoders = [weights_digest(encoder) for encoder in (model.encoder, tower.encoder)]
     options = [model.encoder_options.model_dump_json(), model.input.model_dump_json(), tower.options.model_dump_json()]
-    key = hashlib.sha256("|".join(["1", *encoders, *options, *(part.fingerprint for part in parts)]).encode())
+    key = hashlib.sha256("|".join(["2", *encoders, *options, *(part.fingerprint for part in parts)]).encode())
     path = cache_home() / "baselines" / f"{key.hexdigest()[:32]}.json"
     if path.is_file():
         known: dict[str, float] = read_json(path)
@@ -96,4 +99,19 @@ def _numbers(found: LinearBaseline) -> dict[str, float]:
         for name, side in (("text_to_image", test.text_to_image), ("image_to_text", test.image_to_text))
         for k, value in side.recall.items()
     }
-    return recall | found.chosen
+    return recall | found.chosen | {f"{name}{_AT_EDGE}": 1.0 for name in found.at_edge}
+
+
+def edge_warnings(reached: Mapping[str, float]) -> list[str]:
+    """Sentences on what of ``text_baselines`` was chosen at the end of what was tried.
+
+    Example:
+        >>> edge_warnings({"ridge_strength": 1000.0, "ridge_strength_at_edge": 1.0})[0]
+        'The baseline ridge has strength 1000, the end of what was tried: beyond it, it might be better.'
+    """
+    chosen = [name.removesuffix(_AT_EDGE) for name in reached if name.endswith(_AT_EDGE)]
+    return [
+        f"The baseline {method} has {option} {reached[name]:g}, the end of what was tried: beyond it, it might be better."
+        for name in chosen
+        for method, _, option in [name.partition("_")]
+    ]

@@ -30,7 +30,7 @@ from likewise.training.ranks import Ranks
 from likewise.training.run import Run, data_of
 from likewise.training.run_folder import free_folder, logging_to, open_together, working_in
 from likewise.training.tensorboard import Events
-from likewise.training.text_baselines import linear_baselines, text_baselines
+from likewise.training.text_baselines import edge_warnings, linear_baselines, text_baselines
 
 __all__ = ["remeasure", "resolve", "train", "train_in"]
 
@@ -212,7 +212,8 @@ def train_in(
         metrics["images_per_second"] = last["images_per_second"]
     written = folder / "evaluation.json"
     truncated = read_json(written).get("truncated_captions", {}) if written.is_file() else {}
-    write_json(folder / "warnings.json", _warnings(splits, last, truncated, mirrored=recipe.evaluation.mirrored))
+    warnings = _warnings(splits, last, truncated, mirrored=recipe.evaluation.mirrored) + edge_warnings(reached)
+    write_json(folder / "warnings.json", warnings)
     write_json(folder / "metrics.json", metrics)
     if "text_to_image_recall_at_1" in metrics:
         found = 100 * metrics["text_to_image_recall_at_1"]
