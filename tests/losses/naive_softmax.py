@@ -70,11 +70,12 @@ def clip(a: Array, b: Array, *, temperature: float, positives: Array | None = No
     return total / (2 * n)
 
 
-def siglip(a: Array, b: Array, *, temperature: float, bias: float) -> float:
+def siglip(a: Array, b: Array, *, temperature: float, bias: float, positives: Array | None = None) -> float:
     n, total = len(a), 0.0
+    ids = range(n) if positives is None else positives
     for i in range(n):
         for j in range(n):
-            z = 1 if i == j else -1
+            z = 1 if ids[i] == ids[j] else -1
             total -= log(1 / (1 + exp(-z * (cosine(a[i], b[j]) / temperature + bias))))
     return total / n
 

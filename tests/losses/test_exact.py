@@ -77,17 +77,37 @@ def test_sigmoid_learns_temperature_and_bias() -> None:
     )
 
 
+def test_sigmoid_with_ids_is_the_equation() -> None:
+    from naive_softmax import siglip
+
+    a, b = (torch.randn(9, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    ids = torch.tensor([4, 1, 4, 0, 1, 7, 4, 2, 0])
+    t = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    for size in (3, 50):
+        value = losses.sigmoid_loss(a, b, temperature=t, bias=-2.0, positives=ids, tile_size=size)
+        slow = siglip(a.detach().numpy(), b.detach().numpy(), temperature=0.3, bias=-2.0, positives=ids.numpy())
+        assert float(value.detach()) == pytest.approx(slow, rel=1e-11)
+        assert torch.autograd.gradcheck(
+            lambda a, b, t, s=size: losses.sigmoid_loss(a, b, temperature=t, bias=-2.0, positives=ids, tile_size=s),
+            (a, b, t),
+        )
+    apart = losses.sigmoid_loss(a, b, temperature=t, bias=-2.0, positives=torch.arange(9))
+    assert float(apart.detach()) == pytest.approx(float(losses.sigmoid_loss(a, b, temperature=t, bias=-2.0).detach()))
+
+
 @pytest.mark.parametrize("positives", [None, torch.tensor([0, 1, 0, 2, 1, 3, 3, 0, 4, 5, 2])], ids=["rows", "ids"])
-def test_clip_on_ranks_with_ids(positives: Tensor | None, gloo) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("loss", [losses.clip_loss, losses.sigmoid_loss], ids=["clip", "sigmoid"])
+def test_images_and_texts_on_ranks_with_ids(loss, positives: Tensor | None, gloo) -> None:  # type: ignore[no-untyped-def]
     from gloo_pool import embed, make_weights
 
-    index = next(i for i, c in enumerate(CASES) if c.loss is losses.clip_loss)
+    index = next(i for i, c in enumerate(CASES) if c.loss is loss)
     tensors = CASES[index].inputs(11, seed=3)
     weights = make_weights(tensors)
-    whole = losses.clip_loss(*embed(tensors, weights), temperature=0.1, positives=positives)
+    chosen = {"temperature": 0.1} | ({"bias": -3.0} if loss is losses.sigmoid_loss else {})
+    whole = loss(*embed(tensors, weights), **chosen, positives=positives)
     whole.backward()
     parts = [list(p) for p in zip(*(t.split([7, 4]) for t in tensors), strict=True)]
-    options = {"temperature": 0.1, "positives": None if positives is None else positives.split([7, 4])}
+    options = chosen | {"positives": None if positives is None else positives.split([7, 4])}
     sharded = None if positives is None else "positives"
     for value, grads in gloo.run(case=index, tensors=parts, options=options, ranks=2, sharded=sharded):
         assert value == pytest.approx(float(whole.detach()), rel=1e-12)

@@ -71,6 +71,24 @@ def test_a_duplicate_pair_gets_no_repelling_gradient() -> None:
     assert pull["positives"] > 0.01
 
 
+def test_the_sigmoid_loss_counts_duplicates_as_the_objective_says() -> None:
+    """Two images of one caption: with ids they are asked to agree, without to differ, and the loss says which."""
+    data = dataset()
+    found = {}
+    for duplicates in ("positives", "ignored"):
+        objective = build(data, duplicates=duplicates, loss="sigmoid", temperature=0.1).eval()
+        images, batch = one_batch(objective, data)
+        table = [caption for given in CAPTIONS for caption in given]
+        text = objective.model.embed_text([table[position] for position in batch.captions.tolist()])
+        cosines = torch.nn.functional.normalize(objective.model(images)) @ torch.from_numpy(text).T
+        ids = torch.arange(4) if batch.positives is None else batch.positives
+        signs = torch.where(ids[:, None] == ids, 1.0, -1.0)
+        expected = -torch.nn.functional.logsigmoid(signs * (cosines / 0.1 - 10)).sum() / 4
+        found[duplicates] = float(objective(images, batch).detach())
+        assert found[duplicates] == pytest.approx(float(expected.detach()), rel=1e-4)
+    assert found["positives"] != pytest.approx(found["ignored"], rel=1e-2)
+
+
 def test_ids_tell_where_captions_differ_and_change_nothing_where_they_are_the_same_words() -> None:
     """Rows of one same text sum up to the same with ids and without; those of two texts for one thing do not."""
     generator = torch.Generator().manual_seed(4)

@@ -147,19 +147,21 @@ def sigmoid_loss(
     *,
     temperature: Scalar,
     bias: Scalar,
+    positives: Tensor | None = None,
     group: Group = None,
     tile_size: int | None = None,
 ) -> Tensor:
     """Sigmoid loss for language-image pre-training (SigLIP, Zhai et al. 2023).
 
     -1/N sum_i sum_j log sigmoid( z_ij (cos_ij/t + b) ),  z = 1 for i = j, else -1. The paper multiplies by t' =
-    1/t, which starts at 10, with b at -10. The sum over N² pairs is divided by N, as in the paper. Identical
-    embeddings give softplus(-(1/t + b)) + (N - 1) softplus(1/t + b).
+    1/t, which starts at 10, with b at -10. The sum over N² pairs is divided by N, as in the paper. With ``positives`` z = 1
+    for all pairs of equal id. Identical embeddings give softplus(-(1/t + b)) + (N - 1) softplus(1/t + b).
 
     Args:
         image, text: (N, D) float; row i of both belongs together. Need not be normalised.
         temperature: > 0; divides the similarity; a float, or a tensor with one element to be learned.
         bias: a float, or a tensor with one element to be learned.
+        positives: (N,) integer ids, equal id = positive; None: only row i with row i.
         group: process group whose ranks hold the rest of the batch; None: this process alone.
         tile_size: side of a tile; None: chosen by size.
 
@@ -177,6 +179,7 @@ def sigmoid_loss(
     """
     check_positive("temperature", temperature)
     a, b = _unit_pair(image, text, group)
+    ids = None if positives is None else check_labels(positives, len(a), name="positives")
     shift = torch.as_tensor(bias, device=a.device)
     if shift.numel() != 1 or (may_look(shift) and not bool(torch.isfinite(shift).all())):
         raise LossInputError(
@@ -184,16 +187,26 @@ def sigmoid_loss(
         )
     rows = a / temperature
     shift = shift.to(a.dtype).reshape(1, 1)
-    positive = row_dots(rows, b) + shift[0]
+    own = softplus(-(row_dots(rows, b) + shift[0])).sum() if ids is None else None
     columns, start = gather(b, group)
     # the bias is one more coordinate: the engine then needs no rule of its own for it, and its gradient comes along
     rows = torch.cat([rows, shift.expand(len(a), 1)], dim=1)
     columns = torch.cat([columns, columns.new_ones(len(columns), 1)], dim=1)
-    every = torch.arange(len(columns), device=a.device)
+    every = torch.arange(len(columns), device=a.device) if ids is None else gather(ids, group)[0]
     layout = pairs_of(every[start : start + len(a)], every, tile_size=tile_size)
     negatives = pair_sum(rows, columns, layout, over="negative", metric="dot", value=softplus, slope=torch.sigmoid)
-    total = total_rows(len(a), group, a.device)
-    return combine(softplus(-positive).sum() + negatives, group) / total
+    if own is None:
+        own = pair_sum(rows, columns, layout, over="positive", metric="dot", value=_pull, slope=_pull_slope)
+    return combine(own + negatives, group) / total_rows(len(a), group, a.device)
+
+
+def _pull(scores: Tensor) -> Tensor:
+    """-log sigmoid: what a positive pair costs."""
+    return softplus(-scores)
+
+
+def _pull_slope(scores: Tensor) -> Tensor:
+    return -torch.sigmoid(-scores)
 
 
 class CLIPLoss(LossModule, function=clip_loss):

@@ -41,7 +41,8 @@ class CLIPOptions(ObjectiveOptions):
         learn_temperature: train it; it stays within 0.01 … 1, as in CLIP.
         bias: of the sigmoid loss, learned from this value.
         duplicates: pairs that share a caption or their pixels are ``positives`` of each other, are kept ``apart`` in
-            different batches, or ``ignored``, which makes them negatives.
+            different batches, or ``ignored``, which makes them negatives. The targets of ``soft_targets`` say by themselves
+            what is alike: there ``positives`` changes nothing.
     """
 
     name: Literal["clip"] = "clip"
@@ -132,7 +133,9 @@ class CLIP(Objective):
         image, text = self.model(images).float(), self._text(batch).float()
         temperature = self.log_temperature.exp()
         if options.loss == "sigmoid":
-            return sigmoid_loss(image, text, temperature=temperature, bias=self.bias, group=self.group)
+            return sigmoid_loss(
+                image, text, temperature=temperature, bias=self.bias, positives=batch.positives, group=self.group
+            )
         if options.loss == "soft_targets":
             return soft_target_loss(image, text, temperature=temperature, group=self.group)
         return clip_loss(image, text, temperature=temperature, positives=batch.positives, group=self.group)
