@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from rich.console import Console
 from scipy import stats
 
 from likewise.comparison import INTERVAL_WORDS, METHOD_WORDS, Comparison, as_dict, as_table, compare
+from likewise.comparison.metrics import per_image
 from likewise.errors import RunError
 from likewise.recipe import Recipe
 
@@ -80,6 +82,17 @@ def test_other_test_images_cannot_be_paired(stand_in: Any, tmp_path: Path) -> No
     assert row is not None
     assert row.method == "paired-t"
     assert "over seeds" in METHOD_WORDS[row.method]
+
+
+def test_an_image_counts_by_its_captions() -> None:
+    records = pa.table({"text_to_image_ranks": pa.array([[1], [2, 3, 1], [7, 8]]), "image_to_text_rank": [1, 4, 2]})
+    first = per_image(records, "text_to_image_recall_at_1")
+    assert first is not None
+    assert first.tolist() == [0.5, 0.5, 0]  # one hit each, and two captions an image in the mean
+    assert first.mean() == pytest.approx(2 / 6)
+    found = per_image(records, "image_to_text_recall_at_2")
+    assert found is not None
+    assert found.tolist() == [1, 0, 1]
 
 
 def test_a_supported_difference_is_stated_with_its_interval(stand_in: Any, tmp_path: Path) -> None:

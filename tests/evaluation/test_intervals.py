@@ -5,13 +5,38 @@ import pytest
 from scipy import stats
 
 from likewise.errors import EvaluationError
-from likewise.evaluation import mean_interval, paired_bootstrap, wilson
+from likewise.evaluation import clustered_wilson, mean_interval, paired_bootstrap, wilson
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 20), (20, 20), (7, 20), (8_973, 10_000), (1, 1)])
 def test_wilson_equals_scipy(hits, n):
     reference = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
     assert wilson(hits, n) == pytest.approx((reference.low, reference.high), abs=1e-12)
+
+
+def test_groups_of_one_mind_count_as_one_sample_and_groups_of_one_as_they_are():
+    random = np.random.default_rng(0)
+    hits = random.random(200) < 0.3
+    assert clustered_wilson(hits, np.arange(200)) == pytest.approx(wilson(int(hits.sum()), 200))
+    five = np.repeat(hits, 5), np.repeat(np.arange(200), 5)
+    assert clustered_wilson(*five) == pytest.approx(wilson(int(hits.sum()), 200))
+    assert clustered_wilson(np.ones(20, bool), np.arange(20) // 5) == wilson(4, 4)
+    mixed = np.tile([True, False], 50)  # groups more alike to each other than chance make it no narrower than wilson
+    assert clustered_wilson(mixed, np.arange(100) // 2) == pytest.approx(wilson(50, 100))
+
+
+def test_the_interval_of_groups_covers_where_wilsons_does_not():
+    random = np.random.default_rng(1)
+    inside = {"groups": 0, "plain": 0}
+    for _ in range(300):
+        p = random.beta(0.6, 1.4, size=150)  # each image has captions as hard as itself; the mean is 0.3
+        hits = random.random((150, 5)) < p[:, None]
+        low, high = clustered_wilson(hits.ravel(), np.repeat(np.arange(150), 5))
+        inside["groups"] += low <= 0.3 <= high
+        low, high = wilson(int(hits.sum()), 750)
+        inside["plain"] += low <= 0.3 <= high
+    assert inside["groups"] / 300 > 0.92
+    assert inside["plain"] / 300 < 0.85
 
 
 def test_mean_interval_equals_scipy():

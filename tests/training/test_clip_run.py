@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import likewise as lw
+from likewise.comparison.metrics import per_image
 from likewise.errors import DatasetError, TrainingError
 
 from .captioned import write_captioned
@@ -52,6 +53,13 @@ def test_the_records_say_what_stands_behind_the_numbers(run: lw.Run) -> None:
     assert np.mean([row["rank"] == 1 for row in records]) == run.metrics["text_to_image_recall_at_1"]
     for row in records:
         assert (row["image"] == row["found"][0]) == (row["rank"] == 1)
+    by_image = run.records()
+    for way in ("text_to_image", "image_to_text"):
+        for k in (1, 5, 10):
+            name = f"{way}_recall_at_{k}"
+            values = per_image(by_image, name)
+            assert values is not None
+            assert values.mean() == pytest.approx(run.metrics[name])
     [query] = pq.read_table(run.folder / "records" / "queries.parquet").to_pylist()
     assert query["caption"] == "something red"
     assert query["similarities"] == sorted(query["similarities"], reverse=True)

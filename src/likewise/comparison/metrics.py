@@ -52,9 +52,16 @@ _PREDICTIONS = {
     "knn200_accuracy": "knn200_prediction",
     "linear_probe_accuracy": "linear_probe_prediction",
     "classifier_accuracy": "classifier_prediction",
+    "zero_shot_accuracy": "zero_shot_prediction",
 }
 _VALUES = {"map_at_r": "average_precision_at_r", "r_precision": "r_precision"}
-_RANKS = {"recall_at_": "first_hit_rank", "class_recall_at_": "true_class_rank"}
+_RANKS = {
+    "recall_at_": "first_hit_rank",
+    "class_recall_at_": "true_class_rank",
+    "image_to_text_recall_at_": "image_to_text_rank",
+}
+#: Ranks of an image's captions, as many as it has.
+_CAPTION_RANKS = ("text_to_image_recall_at_", "text_to_image_ranks")
 
 
 def known_metrics(present: Iterable[str]) -> list[Metric]:
@@ -82,7 +89,8 @@ def per_image(records: pa.Table, metric: str) -> NDArray[np.float64] | None:
         metric: a name from ``metrics.json``.
 
     Returns:
-        (N,) in 0 … 1, or ``None`` where the number is not a mean over images or its column is missing.
+        (N,), or ``None`` where the number is not a mean over images or its column is missing. In 0 … 1; of a number whose
+        samples are captions, an image's hits by the mean number of captions, which may be more.
 
     Example:
         >>> table = pa.table({"label": [0, 1, 1], "knn1_prediction": [0, 1, 0], "first_hit_rank": [1, None, 4]})
@@ -106,4 +114,11 @@ def per_image(records: pa.Table, metric: str) -> NDArray[np.float64] | None:
         if rest != metric and rest.isdecimal():
             ranks = column(name)
             return None if ranks is None else ((ranks >= 1) & (ranks <= int(rest))).astype(np.float64)
+    prefix, name = _CAPTION_RANKS
+    if metric.startswith(prefix) and name in records.column_names:
+        lists = records[name].combine_chunks()
+        hits = lists.flatten().to_numpy() <= int(metric.removeprefix(prefix))
+        image = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy())
+        found: NDArray[np.float64] = np.bincount(image, weights=hits, minlength=len(lists)) * (len(lists) / len(hits))
+        return found
     return None

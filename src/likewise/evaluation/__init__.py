@@ -13,7 +13,7 @@ from likewise.evaluation.few_labels import FewLabelsResult, few_labels
 from likewise.evaluation.gallery import Gallery
 from likewise.evaluation.geometry import GeometryResult, geometry
 from likewise.evaluation.image_text import ImageTextResult, RankedQueries, image_text_retrieval
-from likewise.evaluation.intervals import PairedDifference, mean_interval, paired_bootstrap, wilson
+from likewise.evaluation.intervals import PairedDifference, clustered_wilson, mean_interval, paired_bootstrap, wilson
 from likewise.evaluation.knn import KnnResult, knn, knn_vote
 from likewise.evaluation.label_issues import (
     LabelIssuesResult,
@@ -70,6 +70,7 @@ __all__ = [
     "class_ranks",
     "class_recall_at_k",
     "classification_scores",
+    "clustered_wilson",
     "clustering",
     "downstream",
     "duplicate_pairs",

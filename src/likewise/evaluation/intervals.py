@@ -1,8 +1,9 @@
 """How far to trust a number: intervals for a share, for a mean over seeds and for a paired difference.
 
-A share of test samples (an accuracy) gets Wilson's interval, which stays inside [0, 1] and is honest at 0 and 1. A
-mean over a few seeds gets Student's t. Two models on the same test samples are compared sample by sample: the paired
-bootstrap sees that most of their errors are the same ones, which two separate intervals cannot.
+A share of test samples (an accuracy) gets Wilson's interval, which stays inside [0, 1] and is honest at 0 and 1; where
+samples come in groups, as captions come with images, it is that of the groups. A mean over a few seeds gets Student's t.
+Two models on the same test samples are compared sample by sample: the paired bootstrap sees that most of their errors are
+the same ones, which two separate intervals cannot.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from likewise.errors import EvaluationError
+from likewise.evaluation._inputs import ArrayLike, as_labels
 
 _DRAW_CELLS = 2**22  # cells of the resampled counts at once: 32 MB
 
@@ -58,14 +60,49 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
             expected="Expected 0 … n successes of at least 1.",
             advice="Pass counts, not shares.",
         )
+    return _score_interval(successes / n, n, confidence)
+
+
+def clustered_wilson(
+    hits: Sequence[bool] | NDArray[np.generic], groups: ArrayLike, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Wilson's interval of a share whose samples come in groups, such as the captions of one image.
+
+    Five captions of one image fail together more often than those of five images, so they are worth less than five samples.
+    The share has the variance of its groups' sums, V = sum_g ( sum_{i in g} (x_i - p) )² / n², and the interval is Wilson's
+    of p with p (1 - p) / V samples, n at most (the effective sample size, Korn & Graubard 1998). With every sample in a
+    group of its own it is ``wilson``; where all are right, or none, a group counts as one sample.
+
+    Args:
+        hits: (n,) whether each sample is a success.
+        groups: (n,) int, the group of each.
+        confidence: in (0, 1).
+
+    Raises:
+        EvaluationError: lengths differ, no samples, or the confidence is out of range.
+
+    Example:
+        >>> alike = np.repeat([True, False, True, True], 5)      # four images of five captions, each of one mind
+        >>> clustered_wilson(alike, np.repeat(range(4), 5)) == wilson(3, 4)
+        True
+    """
+    _check_confidence(confidence)
+    right = np.asarray(hits, dtype=np.float64).ravel()
+    of = np.unique(as_labels(groups, "groups", len(right)), return_inverse=True)[1]
+    p, n = float(right.mean()), len(right)
+    variance = float(np.square(np.bincount(of, weights=right - p)).sum()) / n**2
+    return _score_interval(p, min(n, p * (1 - p) / variance) if variance > 0 else float(of.max() + 1), confidence)
+
+
+def _score_interval(p: float, n: float, confidence: float) -> tuple[float, float]:
+    """Wilson's interval of a share p among n samples, which need not be a whole number."""
     z = float(ndtri(0.5 + confidence / 2))
-    p = successes / n
     centre = p + z * z / (2 * n)
     half = z * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
     scale = 1 + z * z / n
     # at p = 0 and p = 1 one end is exact; subtraction would leave a speck of rounding there
-    low = 0.0 if successes == 0 else (centre - half) / scale
-    high = 1.0 if successes == n else (centre + half) / scale
+    low = 0.0 if p == 0 else (centre - half) / scale
+    high = 1.0 if p == 1 else (centre + half) / scale
     return low, high
 
 

@@ -202,10 +202,13 @@ def _evaluate(
     texts = TextMeasurement()
     if model.text is not None:
         texts = measure_texts(model, splits, embedded, folder, options or EvaluationOptions())
+    table = result.records
+    for name, column in texts.columns.items():
+        table = table.append_column(name, column)
     records = folder / "records" / "test.parquet"
     records.parent.mkdir(exist_ok=True)
     with replacing(records) as beside:
-        pq.write_table(result.records, beside)
+        pq.write_table(table, beside)
     write_json(
         folder / "evaluation.json",
         _context(splits)

@@ -26,13 +26,13 @@ from likewise.evaluation import (
     ImageTextResult,
     calibration_error,
     chance_recall,
+    clustered_wilson,
     fit_temperature,
     image_text_retrieval,
     modality_geometry,
     nearest,
     prompt_ensemble,
     rating_agreement,
-    wilson,
     zero_shot,
 )
 from likewise.models import EmbeddingModel
@@ -49,7 +49,8 @@ LEAST_SHARE = 0.05  # of the captions that a group of them needs to be reported 
 class TextMeasurement:
     """Numbers by their names in ``metrics.json``, their intervals, and what else ``evaluation.json`` keeps of them.
 
-    ``baselines`` are numbers that take no training, ``chance_`` before the name of the metric.
+    ``baselines`` are numbers that take no training, ``chance_`` before the name of the metric; ``columns`` are for the
+    records of the test images, a row each.
     """
 
     def __init__(self) -> None:
@@ -57,11 +58,12 @@ class TextMeasurement:
         self.intervals: dict[str, tuple[float, float]] = {}
         self.baselines: dict[str, float] = {}
         self.context: dict[str, Any] = {}
+        self.columns: dict[str, pa.Array] = {}
 
-    def share(self, name: str, value: float, count: int) -> None:
-        """A share of ``count`` queries, with its 95 % Wilson interval."""
-        self.metrics[name] = value
-        self.intervals[name] = wilson(round(value * count), count)
+    def share(self, name: str, hits: NDArray[np.bool_], images: NDArray[np.int64]) -> None:
+        """The share of queries that hit, with its 95 % interval; ``images`` says of which image each query is."""
+        self.metrics[name] = float(hits.mean())
+        self.intervals[name] = clustered_wilson(hits, images)
 
 
 def measure_texts(
@@ -85,14 +87,14 @@ def measure_texts(
     if splits.test.captions is not None and splits.validation.captions is not None:
         captions, texts = Captions(splits.test), _embed(model, splits.test)
         result = image_text_retrieval(test.embeddings, texts[captions.text.numpy()], captions.image.numpy(), KS)
-        _add_recall(found, "", result)
+        _add_recall(found, "", result, captions)
+        found.columns |= _ranks(result, captions)
         for way, shares in chance_recall(captions.image.numpy(), len(test), KS).items():
             found.baselines |= {f"chance_{way}_recall_at_{k}": share for k, share in shares.items()}
         checked = Captions(splits.validation)
         rows = _embed(model, splits.validation)[checked.text.numpy()]
-        _add_recall(
-            found, "val_", image_text_retrieval(embedded["validation"].embeddings, rows, checked.image.numpy(), KS)
-        )
+        checked_result = image_text_retrieval(embedded["validation"].embeddings, rows, checked.image.numpy(), KS)
+        _add_recall(found, "val_", checked_result, checked)
         shape = modality_geometry(test.embeddings, texts[captions.text.numpy()], captions.image.numpy())
         found.metrics |= {
             "modality_gap": shape.gap,
@@ -129,11 +131,22 @@ def _embed(model: EmbeddingModel, data: ImageDataset) -> NDArray[np.float32]:
     return model.embed_text(texts)
 
 
-def _add_recall(found: TextMeasurement, prefix: str, result: ImageTextResult) -> None:
-    for name, side in (("text_to_image", result.text_to_image), ("image_to_text", result.image_to_text)):
-        for k, value in side.recall.items():
-            found.share(f"{prefix}{name}_recall_at_{k}", value, len(side.ranks))
+def _add_recall(found: TextMeasurement, prefix: str, result: ImageTextResult, captions: Captions) -> None:
+    for name, side, images in (
+        ("text_to_image", result.text_to_image, captions.image.numpy()),
+        ("image_to_text", result.image_to_text, np.arange(len(captions))),
+    ):
+        for k in side.recall:
+            found.share(f"{prefix}{name}_recall_at_{k}", side.ranks <= k, images)
         found.metrics[f"{prefix}{name}_median_rank"] = side.median_rank
+
+
+def _ranks(result: ImageTextResult, captions: Captions) -> dict[str, pa.Array]:
+    """What stands behind both recalls, by image: the ranks of its captions' searches, and of its own."""
+    of_captions = pa.ListArray.from_arrays(
+        pa.array(captions.first.numpy(), pa.int32()), pa.array(result.text_to_image.ranks)
+    )
+    return {"text_to_image_ranks": of_captions, "image_to_text_rank": pa.array(result.image_to_text.ranks)}
 
 
 def _add_ratings(
@@ -166,13 +179,13 @@ def _add_seen_and_unseen(
         return
     # an image counts as seen where one of its captions is
     image_seen = np.bincount(captions.image.numpy(), weights=seen, minlength=len(captions)) > 0
-    for name, ranks, mask in (
-        ("text_to_image", result.text_to_image.ranks, seen),
-        ("image_to_text", result.image_to_text.ranks, image_seen),
+    for name, ranks, images, mask in (
+        ("text_to_image", result.text_to_image.ranks, captions.image.numpy(), seen),
+        ("image_to_text", result.image_to_text.ranks, np.arange(len(captions)), image_seen),
     ):
         for group, chosen in (("seen", mask), ("unseen", ~mask)):
             if chosen.any():
-                found.share(f"{name}_recall_at_1_{group}", float((ranks[chosen] == 1).mean()), int(chosen.sum()))
+                found.share(f"{name}_recall_at_1_{group}", ranks[chosen] == 1, images[chosen])
 
 
 def _add_zero_shot(
@@ -189,8 +202,9 @@ def _add_zero_shot(
     result = zero_shot(test.embeddings, classes, test.labels)
     chosen = zero_shot(validation.embeddings, classes, validation.labels)
     temperature = fit_temperature(chosen.similarities, validation.labels)
-    found.share("zero_shot_accuracy", result.accuracy, len(test))
-    found.share("val_zero_shot_accuracy", chosen.accuracy, len(validation))
+    for prefix, said, asked in (("", result, test), ("val_", chosen, validation)):
+        found.share(f"{prefix}zero_shot_accuracy", said.predictions == asked.labels, np.arange(len(asked)))
+    found.columns["zero_shot_prediction"] = pa.array(result.predictions)
     found.metrics["zero_shot_calibration_error"] = calibration_error(result.similarities, test.labels, temperature)
     found.context["zero_shot"] = {
         "templates": list(templates),
