@@ -80,10 +80,10 @@ def test_the_sigmoid_loss_counts_duplicates_as_the_objective_says() -> None:
         images, batch = one_batch(objective, data)
         table = [caption for given in CAPTIONS for caption in given]
         text = objective.model.embed_text([table[position] for position in batch.captions.tolist()])
-        cosines = torch.nn.functional.normalize(objective.model(images)) @ torch.from_numpy(text).T
+        cosines = F.normalize(objective.model(images)) @ F.normalize(torch.from_numpy(text)).T
         ids = torch.arange(4) if batch.positives is None else batch.positives
         signs = torch.where(ids[:, None] == ids, 1.0, -1.0)
-        expected = -torch.nn.functional.logsigmoid(signs * (cosines / 0.1 - 10)).sum() / 4
+        expected = -F.logsigmoid(signs * (cosines / 0.1 - 10)).sum() / 4
         found[duplicates] = float(objective(images, batch).detach())
         assert found[duplicates] == pytest.approx(float(expected.detach()), rel=1e-4)
     assert found["positives"] != pytest.approx(found["ignored"], rel=1e-2)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from likewise.errors import Interrupted, RecipeError
-from likewise.training import loop, train
+from likewise.training import train, trainer
 from likewise.training.length import Length
 
 from .test_resume import assert_same_run, tiny
@@ -39,7 +39,7 @@ def test_a_run_of_so_many_steps_is_resumed_to_the_same_bits(tmp_path: Path, monk
     recipe = tiny("cross_entropy", steps=17)
     whole = train(recipe, tmp_path / "whole", quiet=True)
     seen = 0
-    augment = loop.augmented
+    augment = trainer.augmented
 
     def counting(*args: object, **kwargs: object) -> object:
         nonlocal seen
@@ -49,7 +49,7 @@ def test_a_run_of_so_many_steps_is_resumed_to_the_same_bits(tmp_path: Path, monk
         return augment(*args, **kwargs)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "augmented", counting)
+        patch.setattr(trainer, "augmented", counting)
         with pytest.raises(Interrupted, match="SIGTERM after step 15 of 17"):
             train(recipe, tmp_path / "cut", quiet=True)
     assert_same_run(train(recipe, tmp_path / "cut", resume=True, quiet=True), whole)
@@ -70,14 +70,14 @@ def test_a_run_of_so_many_seconds_ends_with_the_step_that_reaches_them_and_has_w
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny("cross_entropy", seconds=2.0)
-    monkeypatch.setattr(loop.time, "perf_counter", Clock())
+    monkeypatch.setattr(trainer.time, "perf_counter", Clock())
     run = train(recipe, tmp_path / "run", quiet=True)
     assert 2.0 <= run.metrics["train_seconds"] < 2.5
     assert run.metrics["train_steps"] < 20
     rates = [line["learning_rate"] for line in run.history]
     assert rates[-1] < recipe.training.learning_rate / 10
     seen = 0
-    augment = loop.augmented
+    augment = trainer.augmented
 
     def counting(*args: object, **kwargs: object) -> object:
         nonlocal seen
@@ -87,7 +87,7 @@ def test_a_run_of_so_many_seconds_ends_with_the_step_that_reaches_them_and_has_w
         return augment(*args, **kwargs)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "augmented", counting)
+        patch.setattr(trainer, "augmented", counting)
         with pytest.raises(Interrupted, match=r"SIGTERM after step 5, \d\.\d of 2 s"):
             train(recipe, tmp_path / "cut", quiet=True)
     resumed = train(recipe, tmp_path / "cut", resume=True, quiet=True)

@@ -20,7 +20,7 @@ import torch
 from likewise.errors import Interrupted, RankError, TrainingError
 from likewise.models import EmbeddingModel
 from likewise.recipe import Recipe
-from likewise.training import Run, loop, train
+from likewise.training import Run, train, trainer
 from rank_pool import RankPool
 
 UNTIMED = ("seconds", "images_per_second", "peak_memory")
@@ -79,7 +79,7 @@ def test_two_ranks_take_the_steps_of_one_process(
 
 
 def stop_on_rank_1(recipe: Recipe, folder: Path) -> str:
-    flip_and_shift, calls = loop.augmented, 0
+    flip_and_shift, calls = trainer.augmented, 0
 
     def counting(*args: Any, **kwargs: Any) -> torch.Tensor:
         nonlocal calls
@@ -88,13 +88,13 @@ def stop_on_rank_1(recipe: Recipe, folder: Path) -> str:
             os.kill(os.getpid(), signal.SIGTERM)
         return flip_and_shift(*args, **kwargs)
 
-    loop.augmented = counting
+    trainer.augmented = counting
     try:
         train(recipe, folder, quiet=True)
     except Interrupted as error:
         return str(error)
     finally:
-        loop.augmented = flip_and_shift
+        trainer.augmented = flip_and_shift
     return "not interrupted"
 
 

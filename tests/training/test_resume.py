@@ -15,7 +15,7 @@ import pytest
 
 from likewise.errors import Interrupted, RecipeError, RunError
 from likewise.recipe import Recipe
-from likewise.training import Run, loop, train
+from likewise.training import Run, train, trainer
 
 UNTIMED = ("seconds", "images_per_second", "peak_memory")
 
@@ -67,7 +67,7 @@ def test_sigterm_at_any_step_saves_and_resumes_bit_identically(
     recipe = tiny(objective)
     whole = train(recipe, tmp_path / "whole", quiet=True)
     steps = 0
-    augment = loop.augmented
+    augment = trainer.augmented
 
     def counting(*args: object, **kwargs: object) -> object:
         nonlocal steps
@@ -77,7 +77,7 @@ def test_sigterm_at_any_step_saves_and_resumes_bit_identically(
         return augment(*args, **kwargs)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "augmented", counting)
+        patch.setattr(trainer, "augmented", counting)
         with pytest.raises(Interrupted, match=f"SIGTERM after step {stop_at} of 36.*--resume"):
             train(recipe, tmp_path / "cut", quiet=True)
     assert not (tmp_path / "cut" / "metrics.json").exists()
@@ -90,14 +90,14 @@ def test_every_optimizer_resumes_bit_identically(
 ) -> None:
     recipe = tiny("cross_entropy", optimizer=optimizer, lookahead=lookahead, epochs=2)
     whole = train(recipe, tmp_path / "whole", quiet=True)
-    looked = loop.Monitor.look
+    looked = trainer.Monitor.look
 
-    def killed(self: loop.Monitor, *args: object) -> object:
+    def killed(self: trainer.Monitor, *args: object) -> object:
         os.kill(os.getpid(), signal.SIGINT)
         return looked(self, *args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Monitor, "look", killed)
+        patch.setattr(trainer.Monitor, "look", killed)
         with pytest.raises(Interrupted, match="SIGINT after epoch 1"):
             train(recipe, tmp_path / "cut", quiet=True)
     assert_same_run(train(recipe, tmp_path / "cut", resume=True, quiet=True), whole)
@@ -107,14 +107,14 @@ def test_every_optimizer_resumes_bit_identically(
 def test_a_compiled_run_resumes_bit_identically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny("cross_entropy", epochs=2, compile="always").with_overrides({"encoder": "siamese_cnn"})
     whole = train(recipe, tmp_path / "whole", quiet=True)
-    looked = loop.Monitor.look
+    looked = trainer.Monitor.look
 
-    def stopped(self: loop.Monitor, *args: object) -> object:
+    def stopped(self: trainer.Monitor, *args: object) -> object:
         os.kill(os.getpid(), signal.SIGTERM)
         return looked(self, *args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Monitor, "look", stopped)
+        patch.setattr(trainer.Monitor, "look", stopped)
         with pytest.raises(Interrupted, match="SIGTERM after epoch 1"):
             train(recipe, tmp_path / "cut", quiet=True)
     assert_same_run(train(recipe, tmp_path / "cut", resume=True, quiet=True), whole)

@@ -9,7 +9,7 @@ import torch
 
 from likewise.errors import TrainingError
 from likewise.models import EmbeddingModel
-from likewise.training import loop, train
+from likewise.training import train, trainer
 from likewise.training.step_losses import StepLosses
 
 from .test_resume import assert_same_run, tiny
@@ -17,7 +17,7 @@ from .test_resume import assert_same_run, tiny
 
 @pytest.fixture
 def blocks_of_five(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "StepLosses", lambda device: StepLosses(device, block=5))
+    monkeypatch.setattr(trainer, "StepLosses", lambda device: StepLosses(device, block=5))
 
 
 def test_every_loss_is_read_once_and_in_order() -> None:

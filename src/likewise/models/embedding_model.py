@@ -19,6 +19,7 @@ from likewise.errors import ModelError
 from likewise.models._options import EncoderOptions
 from likewise.models._text_options import TextEncoderOptions
 from likewise.models.chunks import in_chunks
+from likewise.models.embedding import embed_in_batches
 from likewise.models.heads import Head, build_head
 from likewise.models.input_spec import Images, InputSpec, batches_of
 from likewise.models.towers import TextTower
@@ -222,7 +223,6 @@ class EmbeddingModel(nn.Module):
         scores: Tensor = self.classifier(embeddings)
         return scores
 
-    @torch.inference_mode()
     def embed(
         self, images: Images, *, batch_size: int = 512, progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
@@ -265,7 +265,6 @@ class EmbeddingModel(nn.Module):
             )
         return self.text.embed(texts, normalize=self.normalize != "never", batch_size=batch_size)
 
-    @torch.inference_mode()
     def embed_batches(
         self, batches: Iterable[Tensor], *, mirrored: bool = False, progress: Callable[[int], None] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
@@ -279,29 +278,4 @@ class EmbeddingModel(nn.Module):
         Returns:
             Embeddings (N, D) float32, and class scores (N, K) float32 where the model has any.
         """
-        training = self.training
-        self.eval()
-        parts: list[NDArray[np.float32]] = []
-        scores: list[NDArray[np.float32]] = []
-        done = 0
-        try:
-            for batch in batches:
-                images = batch.to(self.mean.device)
-                raw = (self(images) + self(images.flip(-1))) / 2 if mirrored else self(images)
-                if self.classifier is not None:
-                    scores.append(self.classifier(raw).float().cpu().numpy())
-                embeddings = (raw if self.normalize == "never" else F.normalize(raw)).float().cpu().numpy()
-                if not np.isfinite(embeddings).all():
-                    raise ModelError(
-                        f"The embeddings of images {done} to {done + len(batch) - 1} are not finite.",
-                        expected="Every embedding must be finite.",
-                        advice="The images or the weights hold NaN or infinity: check both.",
-                    )
-                parts.append(embeddings)
-                done += len(batch)
-                if progress:
-                    progress(done)
-        finally:
-            self.train(training)
-        embedded = np.concatenate(parts) if parts else np.empty((0, self.embedding_dim), np.float32)
-        return embedded, np.concatenate(scores) if scores else None
+        return embed_in_batches(self, batches, mirrored=mirrored, progress=progress)

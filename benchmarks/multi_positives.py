@@ -1,0 +1,97 @@
+"""What ids are worth: training on images and captions where captions repeat, with and without them.
+
+    python benchmarks/multi_positives.py [--loss sigmoid info_nce] [--batch-size 960] [--seeds 5] [--trials 6] [--threads 2]
+
+The set is ``shapes``: 480 descriptions, fifteen training pictures of each, every one in three phrasings. In a batch of 960 a
+picture meets 1.9 others of its description on average. ``positives`` tells the loss by ids which pairs belong together,
+``ignored`` makes them negatives of each other, ``apart`` keeps them out of one batch (which it can up to 480).
+
+Each way chooses its learning rate on validation with the same number of trials, and is then trained with every seed; the test
+shows every description once, half of them of combinations that training never showed, so a caption has one right picture.
+Printed are the means over the seeds and the paired differences to ``ignored``: test images resampled, seeds by Student's t. The
+folder (``--out``) is a comparison: the same command goes on with it, and its report has every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SHOWN = ("text_to_image_recall_at_1", "text_to_image_recall_at_5", "image_to_text_recall_at_1", "zero_shot_accuracy")
+MOST_APART = 480
+
+
+def recipes(loss: str, batch_size: int, epochs: int) -> list[Any]:
+    """The shipped recipe with each way to treat duplicates."""
+    from likewise.recipes import load_recipe
+
+    shipped = load_recipe("clip-shapes", budget="laptop")
+    found = []
+    for duplicates in ("positives", "apart", "ignored"):
+        if duplicates == "apart" and batch_size > MOST_APART:
+            continue
+        changes: dict[str, Any] = {
+            "name": f"{loss.replace('_', '-')}-{duplicates}",
+            "objective.loss": loss,
+            "objective.duplicates": duplicates,
+            "training.batch_size": batch_size,
+            "training.epochs": epochs,
+        }
+        if loss == "sigmoid":
+            changes["objective.temperature"] = 0.1
+        found.append(shipped.with_overrides(changes))
+    return found
+
+
+def report(result: Any) -> None:
+    """Means over the seeds, and differences to the recipe without ids."""
+    from likewise.comparison import chosen_lines
+
+    for line in chosen_lines(result):
+        print(line)
+    [condition] = result.conditions
+    last = result.recipes[-1].name
+    for metric in SHOWN:
+        print(f"\n{metric}")
+        for recipe in result.recipes:
+            values = next(r.values for r in result.summary if (r.recipe, r.metric) == (recipe.name, metric))
+            line = f"  {recipe.name:24} {100 * sum(values) / len(values):6.2f} %"
+            gap = result.difference(recipe.name, last, condition.key, metric)
+            if gap is not None and gap.low is not None:
+                line += f"   {100 * gap.mean:+.2f} ({100 * gap.low:+.2f} to {100 * gap.high:+.2f}) against {last}"
+            print(line)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loss", nargs="+", default=["sigmoid", "info_nce"], choices=["sigmoid", "info_nce"])
+    parser.add_argument("--batch-size", type=int, default=960)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=None)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    import likewise as lw
+
+    out = chosen.out or Path(tempfile.mkdtemp(prefix="multi-positives-"))
+    for loss in chosen.loss:
+        folder = out / f"{loss}-{chosen.batch_size}"
+        result = lw.compare(
+            recipes(loss, chosen.batch_size, chosen.epochs),
+            seeds=chosen.seeds,
+            trials=chosen.trials,
+            out=folder,
+            quiet=True,
+        )
+        print(f"\n== {loss}, batches of {chosen.batch_size}, {chosen.epochs} epochs: {folder}")
+        report(result)
+
+
+if __name__ == "__main__":
+    main()
