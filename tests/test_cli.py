@@ -165,13 +165,18 @@ def test_evaluate_on_other_data_leaves_the_run_as_it_is(run_cli: Cli, run_folder
 
     digits = load_dataset("digits")
     for index in range(200):
-        folder = tmp_path / "mine" / str(int(digits.labels[index]))
+        folder = tmp_path / "mine" / f"a {int(digits.labels[index])}"  # classes by other names, larger and in colour
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(digits.images[index, 0].numpy()).save(folder / f"{index}.png")
+        large = (
+            Image.fromarray(digits.images[index, 0].numpy()).convert("RGB").resize((16, 16), Image.Resampling.NEAREST)
+        )
+        large.save(folder / f"{index}.png")
     before = (run_folder / "metrics.json").read_bytes()
     ended = run_cli("evaluate", run_folder, "--data", tmp_path / "mine", "--json")
     assert ended.code == 0, ended.err
     assert ended.json()["metrics"]["knn1_accuracy"] > 0.5
+    assert "classifier_accuracy" in json.loads((run_folder / "metrics.json").read_text())
+    assert "classifier_accuracy" not in ended.json()["metrics"]
     assert (run_folder / "metrics.json").read_bytes() == before
     assert (run_folder / "evaluations" / "mine" / "metrics.json").exists()
 

@@ -114,7 +114,11 @@ class CLIP(Objective):
 
     def _attended(self) -> _Table:
         if self._table is None:
-            raise ValueError("CLIP.attend(data) comes before its batches")
+            raise TrainingError(
+                "The objective clip was asked for batches or their loss before it was given captions.",
+                expected="Expected attend(data) first: it takes the captions of the data set.",
+                advice="Call objective.attend(data), or train by a recipe, which does.",
+            )
         return self._table
 
     def epoch(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -143,7 +147,11 @@ class CLIP(Objective):
     def _text(self, batch: Batch) -> Tensor:
         table, tower = self._attended(), self._tower[0]
         if batch.captions is None:
-            raise ValueError("a batch of CLIP comes from CLIP.epoch, which sets `captions`")
+            raise TrainingError(
+                "A batch without captions was given to the objective clip.",
+                expected="Expected Batch.captions: which caption of each image it is about.",
+                advice="Take the batches from objective.epoch.",
+            )
         chosen = table.captions.text[batch.captions]
         device = self.log_temperature.device
         if table.frozen is not None:

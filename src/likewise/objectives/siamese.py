@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from likewise.data.samplers import PairSampler
+from likewise.errors import TrainingError
 from likewise.losses import Range, siamese_loss
 from likewise.models import EmbeddingModel
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
@@ -67,7 +68,11 @@ class Siamese(Objective):
     def forward(self, images: Tensor, batch: Batch) -> Tensor:
         """Loss of the batch."""
         if batch.different is None:
-            raise ValueError("a siamese batch comes from Siamese.epoch, which sets `different`")
+            raise TrainingError(
+                "A batch of single images was given to the objective siamese.",
+                expected="Expected pairs: Batch.different says of each whether its classes differ.",
+                advice="Take the batches from objective.epoch.",
+            )
         first, second = images.chunk(2)
         return siamese_loss(
             self.model(first).float(),

@@ -36,6 +36,7 @@ __all__ = ["cached_baselines", "embed_split", "embed_split_on", "measure"]
 
 logger = logging.getLogger("likewise")
 BATCH = 1024
+OTHER_CLASSES = "The classes are not those that the model was trained on: its own class scores are left out."
 Scores = NDArray[np.float32] | None
 
 
@@ -76,7 +77,8 @@ def _blocks(data: ImageDataset) -> tuple[Tensor, ...]:
 def _embed(
     model: EmbeddingModel, data: ImageDataset, blocks: Sequence[Tensor], mirrored: bool
 ) -> tuple[NDArray[np.float32], Scores]:
-    return model.embed_batches((images for _, images in data.batches(blocks)), mirrored=mirrored)
+    fitted = (images if images.ndim == 2 else model.input.fitted(images) for _, images in data.batches(blocks))
+    return model.embed_batches(fitted, mirrored=mirrored)
 
 
 def _labelled(data: ImageDataset, embeddings: NDArray[np.float32]) -> EmbeddedSplit:
@@ -185,18 +187,22 @@ def _evaluate(
     logger.info("embedded %s images", f"{sum(len(part.labels) for part in embedded.values()):,}")
     numbers: dict[str, float] = {}
     details: dict[str, Any] = {}
+    notes: list[str] = []
     if not all(part.labeled for part in embedded.values()):
         result = evaluate_unlabeled(embedded["train"], embedded["test"])
     elif unseen(embedded["train"].labels, embedded["test"].labels):
         result = evaluate_unseen(embedded["test"])
     else:
+        own = not model.class_names or model.class_names == tuple(splits.train.class_names)
+        if not own:
+            notes.append(OTHER_CLASSES)
         result = evaluate(
             embedded["train"],
             embedded["validation"],
             embedded["test"],
             num_classes=splits.train.num_classes,
-            class_scores=scores["test"],
-            validation_class_scores=scores["validation"],
+            class_scores=scores["test"] if own else None,
+            validation_class_scores=scores["validation"] if own else None,
         )
         numbers, details = downstream(protocols, **embedded, num_classes=splits.train.num_classes, seed=seed)
     texts = TextMeasurement()
@@ -211,7 +217,7 @@ def _evaluate(
         pq.write_table(table, beside)
     write_json(
         folder / "evaluation.json",
-        _context(splits)
+        _context(splits, notes)
         | {
             "intervals": {
                 name: [float(low), float(high)] for name, (low, high) in (result.intervals | texts.intervals).items()
@@ -225,7 +231,7 @@ def _evaluate(
     return {name: float(value) for name, value in (result.metrics | numbers | texts.metrics).items()}
 
 
-def _context(splits: Splits) -> dict[str, Any]:
+def _context(splits: Splits, notes: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "source": splits.train.name,
         "origin": splits.train.origin,
@@ -234,7 +240,7 @@ def _context(splits: Splits) -> dict[str, Any]:
         "sizes": {name: len(getattr(splits, name)) for name in SPLITS}
         | ({} if splits.unlabeled is None else {"unlabeled": len(splits.unlabeled)}),
         "fingerprints": {name: getattr(splits, name).fingerprint for name in SPLITS},
-        "notes": list(splits.notes),
+        "notes": [*splits.notes, *notes],
         "bad_images": [
             {"split": name, "position": bad.position, "item": bad.item, "reason": bad.reason}
             for name in SPLITS

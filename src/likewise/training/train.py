@@ -262,7 +262,10 @@ def _warnings(splits: Splits, last: Mapping[str, Any], truncated: Mapping[str, i
 
 
 def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
-    """Measure a finished run again, on its own data or on another source with the same classes.
+    """Measure a finished run again, on its own data or on another source.
+
+    Images of another size or colour are brought to what the model takes. Where the classes are others, the model's own class
+    scores say nothing about them and are left out; neighbours and probe learn the new ones from that source's train split.
 
     On its own data the run's files are replaced, its timings kept. On another source everything is written to
     ``evaluations/<source>/`` in the run folder and the run itself stays as it is.
