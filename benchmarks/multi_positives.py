@@ -1,15 +1,18 @@
 """What ids are worth: training on images and captions where captions repeat, with and without them.
 
-    python benchmarks/multi_positives.py [--loss sigmoid info_nce] [--batch-size 960] [--seeds 5] [--trials 6] [--threads 2]
+    python benchmarks/multi_positives.py [--data shapes] [--loss sigmoid info_nce] [--seeds 5] [--trials 6] [--threads 2]
+    python benchmarks/multi_positives.py --data digits --batch-size 128 --epochs 30
 
-The set is ``shapes``: 480 descriptions, fifteen training pictures of each, every one in three phrasings. In a batch of 960 a
-picture meets 1.9 others of its description on average. ``positives`` tells the loss by ids which pairs belong together,
+``shapes`` has 480 descriptions, fifteen training pictures of each, every one in three phrasings: in a batch of 960 a picture
+meets 1.9 others of its description on average. A set with labels gets three captions of each class name instead: of 128 digits
+every one meets twelve of its own class. ``positives`` tells the loss by ids which pairs belong together,
 ``ignored`` makes them negatives of each other, ``apart`` keeps them out of one batch (which it can up to 480).
 
 Each way chooses its learning rate on validation with the same number of trials, and is then trained with every seed; the test
-shows every description once, half of them of combinations that training never showed, so a caption has one right picture.
-Printed are the means over the seeds and the paired differences to ``ignored``: test images resampled, seeds by Student's t. The
-folder (``--out``) is a comparison: the same command goes on with it, and its report has every run.
+of ``shapes`` shows every description once, half of them of combinations that training never showed, so a caption has one
+right picture; with labels an image is to find its class name (zero-shot), and its like among the test images. Printed are the
+means over the seeds and the paired differences to ``ignored``: test images resampled, seeds by Student's t. The folder
+(``--out``) is a comparison: the same command goes on with it, and its report has every run.
 """
 
 from __future__ import annotations
@@ -21,18 +24,20 @@ from typing import Any
 
 import torch
 
-SHOWN = ("text_to_image_recall_at_1", "text_to_image_recall_at_5", "image_to_text_recall_at_1", "zero_shot_accuracy")
-MOST_APART = 480
+SHAPES = ("text_to_image_recall_at_1", "text_to_image_recall_at_5", "image_to_text_recall_at_1")
+CLASSES = ("zero_shot_accuracy", "recall_at_1", "map_at_r")
+PHRASES = ("a photo of a {}", "this is a {}", "one {} in a picture")
+MOST_APART = 480  # descriptions of shapes: more pairs that are all different there are not
 
 
-def recipes(loss: str, batch_size: int, epochs: int) -> list[Any]:
+def recipes(source: str, loss: str, batch_size: int, epochs: int) -> list[Any]:
     """The shipped recipe with each way to treat duplicates."""
     from likewise.recipes import load_recipe
 
     shipped = load_recipe("clip-shapes", budget="laptop")
     found = []
     for duplicates in ("positives", "apart", "ignored"):
-        if duplicates == "apart" and batch_size > MOST_APART:
+        if duplicates == "apart" and (source != "shapes" or batch_size > MOST_APART):
             continue
         changes: dict[str, Any] = {
             "name": f"{loss.replace('_', '-')}-{duplicates}",
@@ -41,13 +46,16 @@ def recipes(loss: str, batch_size: int, epochs: int) -> list[Any]:
             "training.batch_size": batch_size,
             "training.epochs": epochs,
         }
+        if source != "shapes":
+            changes |= {"data.source": source, "data.validation": 0.2, "data.caption_templates": PHRASES}
+            changes |= {"evaluation.templates": PHRASES, "evaluation.queries": ()}
         if loss == "sigmoid":
             changes["objective.temperature"] = 0.1
         found.append(shipped.with_overrides(changes))
     return found
 
 
-def report(result: Any) -> None:
+def report(result: Any, shown: tuple[str, ...]) -> None:
     """Means over the seeds, and differences to the recipe without ids."""
     from likewise.comparison import chosen_lines
 
@@ -55,7 +63,7 @@ def report(result: Any) -> None:
         print(line)
     [condition] = result.conditions
     last = result.recipes[-1].name
-    for metric in SHOWN:
+    for metric in shown:
         print(f"\n{metric}")
         for recipe in result.recipes:
             values = next(r.values for r in result.summary if (r.recipe, r.metric) == (recipe.name, metric))
@@ -68,6 +76,7 @@ def report(result: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="shapes", help="shapes, or a source with labels")
     parser.add_argument("--loss", nargs="+", default=["sigmoid", "info_nce"], choices=["sigmoid", "info_nce"])
     parser.add_argument("--batch-size", type=int, default=960)
     parser.add_argument("--epochs", type=int, default=8)
@@ -81,16 +90,16 @@ def main() -> None:
 
     out = chosen.out or Path(tempfile.mkdtemp(prefix="multi-positives-"))
     for loss in chosen.loss:
-        folder = out / f"{loss}-{chosen.batch_size}"
+        folder = out / f"{chosen.data}-{loss}-{chosen.batch_size}"
         result = lw.compare(
-            recipes(loss, chosen.batch_size, chosen.epochs),
+            recipes(chosen.data, loss, chosen.batch_size, chosen.epochs),
             seeds=chosen.seeds,
             trials=chosen.trials,
             out=folder,
             quiet=True,
         )
-        print(f"\n== {loss}, batches of {chosen.batch_size}, {chosen.epochs} epochs: {folder}")
-        report(result)
+        print(f"\n== {chosen.data}, {loss}, batches of {chosen.batch_size}, {chosen.epochs} epochs: {folder}")
+        report(result, SHAPES if chosen.data == "shapes" else CLASSES)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from likewise.objectives import Objective
 from likewise.recipe import Recipe
 from likewise.training.checkpoint import Progress
