@@ -66,6 +66,7 @@ SMALL: dict[str, dict[str, Any]] = {
 OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("cross_entropy", {"label_smoothing": 0.1}),
     ("moco_v2", {"queue": 64, "batch_splits": 1}),
+    ("swav", {"prototypes": 12, "freeze_prototypes": 0.5, "queue": 30, "queue_from": 0.0}),
     ("clip", {"loss": "sigmoid", "temperature": 0.1}),
     ("clip", {"loss": "soft_targets", "temperature": 1.0}),
     ("metric", {"loss": {"name": "arcface"}}),

@@ -265,6 +265,33 @@ def test_swav_with_two_views_is_swapped_prediction() -> None:
     torch.testing.assert_close(objective(images, batch_of(24)), losses.swav_loss(*scores))
 
 
+def test_swavs_queue_is_assigned_together_with_the_batch_once_it_is_full() -> None:
+    objective, plain = build("swav", queue=40, queue_from=0.0), build("swav")
+    first, images = pictures(), pictures(24).flip(0)
+    projections = []
+    for done, seen in ((0.1, first), (0.2, images)):  # 24 and then 48 of 40
+        torch.testing.assert_close(objective(seen, batch_of(24)), plain(seen, batch_of(24)))
+        views = objective.options.two_views(seen, batch_of(24))
+        projections.append(torch.stack([F.normalize(objective.head(objective.model(view))) for view in views]).detach())
+        objective.after_step(done)
+        plain.after_step(done)
+    expected = torch.cat([projections[1][:, 16:], projections[0][:, 8:], projections[1][:, :16]], dim=1)
+    torch.testing.assert_close(objective.earlier, expected)  # a ring: the newest 40, the oldest of them in the middle
+
+    objective.options = objective.options.model_copy(update={"queue_from": 0.5})
+    torch.testing.assert_close(objective(images, batch_of(24)), plain(images, batch_of(24)))
+    objective.options = objective.options.model_copy(update={"queue_from": 0.0})
+    views = objective.options.two_views(images, batch_of(24))
+    weights = objective.prototypes.weight.detach()
+    scores = [F.normalize(objective.head(objective.model(view))).detach() @ weights.T for view in views]
+    total = 0.0
+    for own, other in ((0, 1), (1, 0)):
+        code = losses.sinkhorn(torch.cat([scores[own], objective.earlier[own] @ weights.T]), epsilon=0.05, iterations=3)
+        total -= float((code[:24] * torch.log_softmax(scores[other] / 0.1, dim=1)).sum(dim=1).mean()) / 2
+    assert float(objective(images, batch_of(24)).detach()) == pytest.approx(total, rel=1e-5)
+    assert objective.eval()(images, batch_of(24)).isfinite()
+
+
 def test_dino_with_two_views_is_both_directions() -> None:
     objective, images = build("dino").eval(), pictures()
     objective.center.normal_()

@@ -7,13 +7,14 @@ sphere; their sum is temperature · loss.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from likewise.losses import nt_xent_decomposition, nt_xent_loss
+from likewise.losses import Range, nt_xent_decomposition, nt_xent_loss
 from likewise.models import EmbeddingModel
 from likewise.objectives._heads import mlp
 from likewise.objectives._objective import Batch, Objective
@@ -35,6 +36,11 @@ class SimCLROptions(ViewObjectiveOptions):
     temperature: float = Field(default=0.5, gt=0, allow_inf_nan=False)
     hidden_width: int | None = Field(default=None, ge=1)
     output_width: int = Field(default=128, ge=1)
+
+    @property
+    def search_space(self) -> Mapping[str, Range]:
+        """Where a search looks."""
+        return {"temperature": Range(0.05, 1.0)}
 
     def build(self, model: EmbeddingModel) -> SimCLR:
         """The objective with these options."""

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from likewise.losses import supcon_loss
+from likewise.losses import Range, supcon_loss
 from likewise.models import EmbeddingModel
 from likewise.objectives._heads import mlp
 from likewise.objectives._objective import Batch, Objective
@@ -40,6 +41,11 @@ class SupConOptions(ViewObjectiveOptions):
     def needs_labels(self) -> bool:
         """Which views belong together is said by the labels."""
         return True
+
+    @property
+    def search_space(self) -> Mapping[str, Range]:
+        """Where a search looks."""
+        return {"temperature": Range(0.03, 1.0)}
 
     def build(self, model: EmbeddingModel) -> SupCon:
         """The objective with these options."""

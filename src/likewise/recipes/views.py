@@ -151,8 +151,9 @@ def cifar10_vicreg(budget: Budget) -> Recipe:
 
 @shipped
 def cifar10_swav(budget: Budget) -> Recipe:
-    """SwAV with two views of one size; 100 prototypes a class of CIFAR-10 at most."""
+    """SwAV with two views of one size; 3,000 prototypes and a queue as its authors have them for small batches, or 300."""
     objective = {"name": "swav", "views": CIFAR_VIEWS.model_copy(update={"crop": (0.14, 1.0)})}
+    objective |= {"queue": 3840} if budget == "paper" else {}
     paper = {"epochs": 800, "optimizer": "lars", "learning_rate": 0.6, "weight_decay": 1e-6}
     return _cifar(budget, "swav", "CIFAR-10 by SwAV", objective, paper, prototypes=300)
 
