@@ -91,7 +91,8 @@ def clustered_wilson(
     of = np.unique(as_labels(groups, "groups", len(right)), return_inverse=True)[1]
     p, n = float(right.mean()), len(right)
     variance = float(np.square(np.bincount(of, weights=right - p)).sum()) / n**2
-    return _score_interval(p, min(n, p * (1 - p) / variance) if variance > 0 else float(of.max() + 1), confidence)
+    effective = float(of.max() + 1) if p in (0.0, 1.0) else min(n, p * (1 - p) / max(variance, 1e-300))
+    return _score_interval(p, effective, confidence)
 
 
 def _score_interval(p: float, n: float, confidence: float) -> tuple[float, float]:
