@@ -26,13 +26,13 @@ Affine = tuple[Tensor, Tensor]  # (C,) scale and (C,) shift that a grid is still
 
 
 def folds(layers: Iterable[nn.Module], images: Tensor) -> bool:
-    """Whether ``images`` pass ``layers`` faster so: on a CPU, as written and not traced, with a batch of this process alone.
+    """Whether ``images`` pass ``layers`` faster so: on a CPU, as written and not compiled, with a batch of this process alone.
 
     What compiles or exports a network reads its layers, and batch normalisation over ranks is a layer of its own.
     """
     norms = [layer for layer in layers if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     plain = all(type(norm) is nn.BatchNorm2d and norm.weight.dtype == torch.float32 for norm in norms)
-    return images.device.type == "cpu" and plain and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+    return images.device.type == "cpu" and plain and not torch.compiler.is_compiling()
 
 
 def convolved(conv: nn.Conv2d, grid: Tensor, affine: Affine | None) -> tuple[Tensor, Tensor | None]:
@@ -68,7 +68,8 @@ def rectified(grid: Tensor, offsets: Tensor | None, norm: nn.BatchNorm2d) -> tup
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
     if norm.training:
-        grid, mean, variance = _Rectified.apply(grid.contiguous(memory_format=torch.channels_last), offsets)
+        grid = grid.contiguous(memory_format=torch.channels_last)
+        grid, mean, variance = _Rectified.apply(grid, offsets)  # type: ignore[no-untyped-call]
         count = grid.numel() // grid.shape[1]
         with torch.no_grad():
             norm.num_batches_tracked.add_(1)
