@@ -7,11 +7,15 @@ with the value and nothing is read back.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch
-from likewise.losses._layout import Layout
+from likewise.losses._lanes import Lanes, lanes_for
+from likewise.losses._layout import Layout, Tile
 from likewise.losses._space import Space, sorted_rows
 from likewise.losses._strips import squared_distances
 from likewise.losses._whole import Whole
@@ -49,12 +53,18 @@ def _extreme(batch: LabelledBatch, over: str, sign: float) -> Tensor:
     find = _run_of_best if layout.on_host else _place_of_best
     best = rows.new_full((len(rows),), -torch.inf)
     column = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-    for tile in layout.tiles(over):
-        tile_RC = space.measure(tile, 0)
-        tile.bar(tile_RC, -torch.inf)
-        _improve(best, column, tile.rows, *find(tile_RC, 1), tile.cols.start)
-        if tile.mirrored:
-            _improve(best, column, tile.cols, *find(tile_RC, 0), tile.rows.start)
+
+    def visit(tiles: Iterator[Tile]) -> None:
+        for tile in tiles:
+            tile_RC = space.measure(tile, 0)
+            tile.bar(tile_RC, -torch.inf)
+            _improve(best, column, tile.rows, *find(tile_RC, 1), tile.cols.start)
+            if tile.mirrored:
+                _improve(best, column, tile.cols, *find(tile_RC, 0), tile.rows.start)
+
+    with Lanes(lanes_for(*layout.shape, on_host=layout.on_host)) as lanes:
+        for turn in layout.turns(over, lanes.number):
+            lanes.run([functools.partial(visit, tiles) for tiles in turn])
     if layout.on_host:
         column = _look_up(space, layout, over, column)
     if layout.col_order is not None:

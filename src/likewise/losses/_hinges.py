@@ -15,7 +15,7 @@ from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch
 from likewise.losses._layout import Tile
-from likewise.losses._tiled import Rule, run_tiles
+from likewise.losses._tiled import SumRule, run_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class _Side:
     far: Tensor
 
 
-class Hinges(Rule):
+class Hinges(SumRule):
     """The sum over ordered pairs; and per row the active distances (positives less negatives) and how many are active.
 
     Args:
@@ -37,11 +37,10 @@ class Hinges(Rule):
     """
 
     over = "both"
-    separable = True
 
     def __init__(self, like: Tensor, *, metric: str, slope: Tensor, near: Tensor, far: Tensor) -> None:
         self.metric, self._slope, self._near, self._far = metric, slope, near, far
-        self.total = like.new_zeros((), dtype=torch.float64)
+        super().__init__(like)
         self.distances, self.positives, self.negatives = (like.new_zeros(len(slope)) for _ in range(3))
 
     def _sides(self, tile: Tile) -> Iterator[_Side]:
@@ -67,14 +66,14 @@ class Hinges(Rule):
         """Add the tile's values and counts, for its rows and, where mirrored, its columns."""
         for side in self._sides(tile):
             value_RC, sign_RC = self._signs(tile_RC, tile, side)
-            self.total += value_RC.sum()
+            self.count(value_RC.sum(), tile)
             self.distances[side.part] += (sign_RC * tile_RC).sum(dim=side.dim)
             self.positives[side.part] += sign_RC.clamp_min(0).sum(dim=side.dim)
             self.negatives[side.part] -= sign_RC.clamp_max(0).sum(dim=side.dim)
 
     def results(self) -> tuple[Tensor, ...]:
         """Sum; per row distances, active positives, active negatives."""
-        return self.total.clone(), self.distances, self.positives, self.negatives
+        return *super().results(), self.distances, self.positives, self.negatives
 
     def slope(self, tile_RC: Tensor, tile: Tile, kept: bool) -> Tensor:
         """Slope of the sum by each entry of the tile, by the squared distance."""

@@ -7,12 +7,14 @@ visited and masked there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from likewise.losses._lanes import meetings, stripes
 from likewise.losses._strips import row_strips
 
 # fewer classes than this in a tile are barred as boxes, more as single entries
@@ -42,6 +44,7 @@ class Tile:
     mask: Tensor | None = None  # (R, C) bool
     diagonal: bool = False
     selves: Tensor | None = None  # (R, C) bool, for ``both`` kinds only: a row and itself
+    lane: int = 0  # who works on it
 
     def bar(self, x_RC: Tensor, value: float) -> None:
         """Put a value wherever a pair does not count."""
@@ -95,28 +98,64 @@ class Layout:
         ``both``: every tile; the mask then says which are positives (None: none), the row itself among them.
         """
         if over == "positive" and self.on_host:
-            yield from self._blocks()
+            yield from self._blocks(self._class_runs())
             return
-        if over == "both":
-            yield from self._all()
-            return
-        for rows in _parts(0, self.shape[0], rows_at_once or self.tile):
-            for cols in _parts(rows.start if self.symmetric else 0, self.shape[1], self.tile):
-                mirrored = self.symmetric and cols != rows
-                if self.on_host:
-                    yield from self._negatives(rows, cols, mirrored)
-                else:
-                    yield Tile(rows, cols, mirrored, mask=self._mask(rows, cols, over))
+        yield from self._within(
+            slice(0, self.shape[0]), slice(0, self.shape[1]), over, rows_at_once or self.tile, self.tile
+        )
 
-    def _all(self) -> Iterator[Tile]:
-        for rows in _parts(0, self.shape[0], self.tile):
-            for cols in _parts(rows.start if self.symmetric else 0, self.shape[1], self.tile):
-                mirrored = self.symmetric and cols != rows
-                if self.on_host and (self._left[rows.start] >= cols.stop or self._right[rows.stop - 1] <= cols.start):
-                    yield Tile(rows, cols, mirrored)
-                    continue
-                mask = self._mask(rows, cols, "negative")
-                yield Tile(rows, cols, mirrored, mask=mask, selves=self._selves(rows, cols))
+    def turns(self, over: str, lanes: int) -> Iterator[list[Iterator[Tile]]]:
+        """The same tiles for several lanes; in one turn no two lanes touch a row or a column in common."""
+        if lanes == 1:
+            yield [self.tiles(over)]
+            return
+        if over == "positive":
+            runs = self._class_runs()
+            dealt: list[list[tuple[slice, slice, bool]]] = [[] for _ in range(lanes)]
+            entries = [0] * lanes
+            for run in runs:
+                least = entries.index(min(entries))
+                dealt[least].append(run)
+                entries[least] += (run[0].stop - run[0].start) * (run[1].stop - run[1].start)
+            yield [_in_lane(self._blocks(iter(some)), lane) for lane, some in enumerate(dealt)]
+            return
+        for turn in self._fields(lanes):
+            yield [_in_lane(self._field(rows, cols, over), lane) for lane, (rows, cols) in enumerate(turn)]
+
+    def _fields(self, lanes: int) -> Iterator[list[tuple[slice, slice]]]:
+        """For each turn the rows and columns of each lane."""
+        if not self.symmetric:
+            rows, cols = stripes(self.shape[0], lanes), stripes(self.shape[1], lanes)
+            for turn in range(lanes):
+                yield [(rows[lane], cols[(lane + turn) % lanes]) for lane in range(lanes)]
+            return
+        # each lane the square of its rows first; then its halves meet all others in turn
+        yield [(part, part) for part in stripes(self.shape[0], lanes)]
+        halves = stripes(self.shape[0], 2 * lanes)
+        for pairs in itertools.islice(meetings(2 * lanes), 1, None):
+            yield [(halves[a], halves[b]) for a, b in pairs]
+
+    def _field(self, rows: slice, cols: slice, over: str) -> Iterator[Tile]:
+        """Its tiles, of one size: a narrow one at the end would waste the cache."""
+        height, width = (_even(part.stop - part.start, self.tile) for part in (rows, cols))
+        yield from self._within(rows, cols, over, height, width)
+
+    def _within(self, rows: slice, cols: slice, over: str, height: int, width: int) -> Iterator[Tile]:
+        triangle = self.symmetric and rows == cols
+        for part in _parts(rows.start, rows.stop, height):
+            for other in _parts(part.start if triangle else cols.start, cols.stop, width):
+                mirrored = self.symmetric and other != part
+                if over == "both":
+                    yield self._of_both(part, other, mirrored)
+                elif self.on_host:
+                    yield from self._negatives(part, other, mirrored)
+                else:
+                    yield Tile(part, other, mirrored, mask=self._mask(part, other, over))
+
+    def _of_both(self, rows: slice, cols: slice, mirrored: bool) -> Tile:
+        if self.on_host and (self._left[rows.start] >= cols.stop or self._right[rows.stop - 1] <= cols.start):
+            return Tile(rows, cols, mirrored)
+        return Tile(rows, cols, mirrored, mask=self._mask(rows, cols, "negative"), selves=self._selves(rows, cols))
 
     def _selves(self, rows: slice, cols: slice) -> Tensor | None:
         if self.symmetric:
@@ -158,9 +197,9 @@ class Layout:
         if boxes != [(slice(0, height), slice(0, width))]:
             yield Tile(rows, cols, mirrored, boxes=tuple(boxes))
 
-    def _blocks(self) -> Iterator[Tile]:
+    def _blocks(self, runs: Iterator[tuple[slice, slice, bool]]) -> Iterator[Tile]:
         """Whole classes side by side, as many as stay small; a larger class in tiles."""
-        for rows, cols, several in self._class_runs():
+        for rows, cols, several in runs:
             for part in _parts(rows.start, rows.stop, self.tile):
                 for other in _parts(part.start if self.symmetric else cols.start, cols.stop, self.tile):
                     mirrored = self.symmetric and other != part
@@ -208,6 +247,15 @@ class Layout:
 def _parts(start: int, stop: int, size: int) -> Iterator[slice]:
     for first in range(start, stop, size):
         yield slice(first, min(first + size, stop))
+
+
+def _even(length: int, most: int) -> int:
+    """The size of equal parts, none above the most."""
+    return max(1, -(-length // max(1, -(-length // most))))
+
+
+def _in_lane(tiles: Iterator[Tile], lane: int) -> Iterator[Tile]:
+    return (replace(tile, lane=lane) for tile in tiles) if lane else tiles
 
 
 def _sorted(labels: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from likewise.losses._layout import Tile
 from likewise.losses._space import without_zero
-from likewise.losses._tiled import Rule, run_tiles
+from likewise.losses._tiled import Rule, SumRule, run_tiles
 from likewise.losses._whole import Pairs
 
 SAFE_SCORE = 60.0
@@ -72,7 +72,7 @@ class LogSumExp(Rule):
         self.score_of, self.slope_of = score, slope
         self.keeps = shift is not None and score is None and metric != "euclidean"
         self.symmetric = layout.symmetric
-        self._places: dict[int, Tensor] = {}
+        self._places: dict[tuple[int, int], Tensor] = {}
         rows, cols = layout.shape
         self.row_sum = like.new_zeros(rows)
         self.col_sum = self.row_sum if self.symmetric else like.new_zeros(cols)
@@ -81,10 +81,10 @@ class LogSumExp(Rule):
             self.row_max = like.new_full((rows,), low)
             self.col_max = self.row_max if self.symmetric else like.new_full((cols,), low)
 
-    def _scores(self, tile_RC: Tensor, *, beside: bool = False) -> Tensor:
+    def _scores(self, tile_RC: Tensor, beside: Tensor | None = None) -> Tensor:
         """The scores, in place of the tile or beside it."""
-        if beside:
-            score_RC = torch.mul(tile_RC, self.times, out=self._beside(1, tile_RC))
+        if beside is not None:
+            score_RC = torch.mul(tile_RC, self.times, out=beside)
         else:
             score_RC = tile_RC if self.times == 1 else tile_RC.mul_(self.times)
         score_RC = score_RC if self.score_of is None else self.score_of(score_RC)
@@ -129,12 +129,12 @@ class LogSumExp(Rule):
             return torch.where(total > 0, grad / total, 0), total
         return torch.where(total > 0, grad, 0), torch.where(total > 0, total.log() + maximum, 0)
 
-    def _beside(self, place: int, tile_RC: Tensor) -> Tensor:
+    def _beside(self, place: int, tile_RC: Tensor, tile: Tile) -> Tensor:
         # used for all tiles in turn: fresh memory of this size costs more than what is computed in it
-        size = tile_RC.numel()
-        if place not in self._places or self._places[place].numel() < size:
-            self._places[place] = tile_RC.new_empty(size)
-        return self._places[place][:size].view_as(tile_RC)
+        size, at = tile_RC.numel(), (tile.lane, place)
+        if at not in self._places or self._places[at].numel() < size:
+            self._places[at] = tile_RC.new_empty(size)
+        return self._places[at][:size].view_as(tile_RC)
 
     def slope(self, tile_RC: Tensor, tile: Tile, kept: bool) -> Tensor:
         """The softmax weights of this tile times the gradients of the rows and columns they belong to."""
@@ -143,12 +143,12 @@ class LogSumExp(Rule):
         cols = self.col_weight[None, tile.cols] if columns_too else rows
         weights = rows
         if columns_too and (kept or self.shift is not None):
-            weights = torch.add(rows, cols, out=self._beside(0, tile_RC))
+            weights = torch.add(rows, cols, out=self._beside(0, tile_RC, tile))
         if kept:
-            return torch.mul(tile_RC, weights, out=self._beside(0, tile_RC))
+            return torch.mul(tile_RC, weights, out=self._beside(0, tile_RC, tile))
         chain = None if self.slope_of is None else self.slope_of(tile_RC)
         distance_RC = tile_RC if self.metric == "euclidean" else None
-        score_RC = self._scores(tile_RC, beside=distance_RC is not None)
+        score_RC = self._scores(tile_RC, None if distance_RC is None else self._beside(1, tile_RC, tile))
         if self.shift is not None:
             out_RC = score_RC.exp_().mul_(weights)
         else:
@@ -176,7 +176,7 @@ def _online(maximum: Tensor, total: Tensor, score_RC: Tensor, tile: Tile, dim: i
     maximum.copy_(higher)
 
 
-class PairSum(Rule):
+class PairSum(SumRule):
     """Sum of value(metric) over all ordered pairs (i, j) of one kind, each unordered pair of a symmetric matrix twice.
 
     Args:
@@ -184,21 +184,15 @@ class PairSum(Rule):
             ``euclidean``).
     """
 
-    separable = True
-
     def __init__(self, like: Tensor, *, over: str, metric: str, value: Elementwise, slope: Elementwise) -> None:
+        super().__init__(like)
         self.over, self.metric, self.value_of, self.slope_of = over, metric, value, slope
-        self.total = like.new_zeros((), dtype=torch.float64)
 
     def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
         """Add the tile's values; a mirrored tile counts twice."""
         value_RC = self.value_of(tile_RC)
         tile.bar(value_RC, 0)
-        self.total += value_RC.sum() * (2 if tile.mirrored else 1)
-
-    def results(self) -> tuple[Tensor, ...]:
-        """The sum, a float64 scalar."""
-        return (self.total.clone(),)
+        self.count(value_RC.sum() * (2 if tile.mirrored else 1), tile)
 
     def slope(self, tile_RC: Tensor, tile: Tile, kept: bool) -> Tensor:
         """Slope of the sum by each entry of the tile."""
@@ -207,23 +201,15 @@ class PairSum(Rule):
         return out_RC.mul_(2) if tile.mirrored else out_RC
 
 
-class HingeSum(Rule):
+class HingeSum(SumRule):
     """Sum of max(0, m - ||x - y||²) over all ordered pairs of different classes; the margin m is the scale."""
 
-    separable = True
     metric = "hinge"
-
-    def __init__(self, like: Tensor) -> None:
-        self.total = like.new_zeros((), dtype=torch.float64)
 
     def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
         """Add the tile; a mirrored one counts twice."""
         tile.bar(tile_RC, 0)
-        self.total += tile_RC.sum() * (2 if tile.mirrored else 1)
-
-    def results(self) -> tuple[Tensor, ...]:
-        """The sum, a float64 scalar."""
-        return (self.total.clone(),)
+        self.count(tile_RC.sum() * (2 if tile.mirrored else 1), tile)
 
     def slope(self, tile_RC: Tensor, tile: Tile, kept: bool) -> Tensor:
         """-1 (mirrored -2) by the squared distance where the margin is not reached."""

@@ -28,7 +28,7 @@ class Space:
 
     def __init__(self, x_ND: Tensor, y_MD: Tensor, metric: str, scale: float, same: bool) -> None:
         self.x, self.y, self.metric, self.scale, self.same = x_ND, y_MD, metric, scale, same
-        self._buffers: dict[int, Tensor] = {}
+        self._buffers: dict[tuple[int, int], Tensor] = {}
         if metric == "dot":
             self._left, self._right, self._row_part, self._col_part = x_ND, y_MD, x_ND, y_MD
             return
@@ -45,15 +45,15 @@ class Space:
         self._row_part = self._col_part if same else torch.cat([x_ND, x_ND.new_ones(len(x_ND), 1)], dim=1)
 
     def measure(self, tile: Tile, place: int | None) -> Tensor:
-        """The tile of the matrix, in the buffer of that number, which is used again, or in a fresh one."""
+        """The tile of the matrix, in the buffer of that number of its lane, which is used again, or in a fresh one."""
         x_RD, y_CD = self._left[tile.rows], self._right[tile.cols]
         size = len(x_RD) * len(y_CD)
         if place is None:
             out_RC = x_RD.new_empty(len(x_RD), len(y_CD))
         else:
-            buffer = self._buffers.get(place)
+            buffer = self._buffers.get((tile.lane, place))
             if buffer is None or buffer.numel() < size:
-                self._buffers[place] = buffer = x_RD.new_empty(size)
+                self._buffers[tile.lane, place] = buffer = x_RD.new_empty(size)
             out_RC = buffer[:size].view(len(x_RD), len(y_CD))
         if self.metric == "dot":
             return torch.addmm(out_RC, x_RD, y_CD.T, beta=0, alpha=self.scale, out=out_RC)

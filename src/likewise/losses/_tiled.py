@@ -12,14 +12,17 @@ Shapes: R rows and C columns of one tile, D embedding width.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from likewise.losses._lanes import Lanes, lanes_for
 from likewise.losses._layout import Tile
 from likewise.losses._opaque import full_precision
 from likewise.losses._space import Space, row_parts, sorted_rows
@@ -41,9 +44,15 @@ class Rule:
         False  # slope() needs no statistic of other groups, and follows close() with the tile as reduce() left it
     )
 
-    def groups(self, layout: Pairs) -> Iterator[list[Tile]]:
-        """The tiles in their order; those of one group are in memory at once where the rule is separable."""
-        return ([tile] for tile in layout.tiles(self.over))
+    one_adds = False  # groups of one turn meet in columns: one thread adds to the gradients after the turn
+
+    def open(self, lanes: int) -> None:
+        """So many lanes will call ``reduce``, each with tiles of its own."""
+
+    def turns(self, layout: Pairs, lanes: int) -> Iterator[list[Iterator[list[Tile]]]]:
+        """Turn by turn the groups of each lane; the tiles of a group are in memory at once."""
+        for turn in layout.turns(self.over, lanes):
+            yield [([tile] for tile in tiles) for tiles in turn]
 
     def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
         """Add this tile to the statistics; may overwrite the tile."""
@@ -76,6 +85,27 @@ class Rule:
         raise NotImplementedError
 
 
+class SumRule(Rule):
+    """A separable rule whose result is one number. Each lane has a sum of its own, in float64."""
+
+    separable = True
+
+    def __init__(self, like: Tensor) -> None:
+        self._sums = like.new_zeros(1, dtype=torch.float64)
+
+    def open(self, lanes: int) -> None:
+        """A sum for each."""
+        self._sums = self._sums.new_zeros(lanes)
+
+    def count(self, value: Tensor, tile: Tile) -> None:
+        """Add to the result."""
+        self._sums[tile.lane] += value
+
+    def results(self) -> tuple[Tensor, ...]:
+        """The sum, a float64 scalar."""
+        return (self._sums.sum(),)
+
+
 class _Tiles(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor | None, layout: Pairs, rule: Rule, scale: float) -> tuple[Tensor, ...]:
@@ -84,18 +114,32 @@ class _Tiles(torch.autograd.Function):
             space = _space(x, y, layout, rule, scale)
             at_once = wanted and rule.separable
             keep = wanted and rule.keeps and layout.shape[0] * layout.shape[1] <= KEEP_ENTRIES
-            kept: list[Tensor] = []
+            kept: dict[tuple[int, int], Tensor] = {}
             if at_once:
                 space.open_gradients()
-            for group in rule.groups(layout):
-                held: list[Tensor] = []
-                for place, tile in enumerate(group):
-                    tile_RC = space.measure(tile, None if keep else place)
-                    rule.reduce(tile_RC, tile)
-                    (kept if keep else held).append(tile_RC)
-                rule.close(group)
-                if at_once:
-                    rule.add(space, list(zip(group, held, strict=True)))
+
+            def visit(groups: Iterator[list[Tile]], waiting: list[list[tuple[Tile, Tensor]]]) -> None:
+                for group in groups:
+                    held = []
+                    for place, tile in enumerate(group):
+                        tile_RC = space.measure(tile, None if keep else place)
+                        rule.reduce(tile_RC, tile)
+                        if keep:
+                            kept[tile.rows.start, tile.cols.start] = tile_RC
+                        held.append((tile, tile_RC))
+                    rule.close(group)
+                    if at_once and rule.one_adds:
+                        waiting.append(held)
+                    elif at_once:
+                        rule.add(space, held)
+
+            with Lanes(lanes_for(*layout.shape, on_host=layout.on_host)) as lanes:
+                rule.open(lanes.number)
+                for turn in rule.turns(layout, lanes.number):
+                    waiting: list[list[list[tuple[Tile, Tensor]]]] = [[] for _ in turn]
+                    lanes.run([functools.partial(visit, *each) for each in zip(turn, waiting, strict=True)])
+                    for held in itertools.chain.from_iterable(waiting):
+                        rule.add(space, held)
             if at_once:
                 rule.finish(space)
                 ctx.grads = space.close_gradients()
@@ -117,11 +161,16 @@ class _Tiles(torch.autograd.Function):
             space = _space(x, y, layout, rule, ctx.scale)
             rule.prepare(grads)
             space.open_gradients()
-            kept = iter(ctx.kept)
-            for tile in itertools.chain.from_iterable(rule.groups(layout)):
-                known = next(kept, None)
-                tile_RC = space.measure(tile, 0) if known is None else known
-                space.add(rule.slope(tile_RC, tile, kept=known is not None), tile)
+
+            def visit(groups: Iterator[list[Tile]]) -> None:
+                for tile in itertools.chain.from_iterable(groups):
+                    known = ctx.kept.get((tile.rows.start, tile.cols.start))
+                    tile_RC = space.measure(tile, 0) if known is None else known
+                    space.add(rule.slope(tile_RC, tile, kept=known is not None), tile)
+
+            with Lanes(lanes_for(*layout.shape, on_host=layout.on_host)) as lanes:
+                for turn in rule.turns(layout, lanes.number):
+                    lanes.run([functools.partial(visit, groups) for groups in turn])
             dx, dy = space.close_gradients()
         return _back(dx, layout.row_order), _back(dy, layout.col_order), None, None, None
 
@@ -142,6 +191,12 @@ def _back(grad: Tensor | None, order: Tensor | None, factor: Tensor | None = Non
     for part in row_parts(grad):
         out.index_copy_(0, order[part], grad[part] if factor is None else grad[part] * factor)
     return out
+
+
+def one_group_each(groups: Iterator[list[Tile]], lanes: int) -> Iterator[list[Iterator[list[Tile]]]]:
+    """Turns in which each lane has one of the groups."""
+    while turn := list(itertools.islice(groups, lanes)):
+        yield [iter([[replace(tile, lane=lane) for tile in group]]) for lane, group in enumerate(turn)]
 
 
 def run_tiles(x: Tensor, y: Tensor | None, layout: Pairs, rule: Rule, scale: float = 1.0) -> tuple[Tensor, ...]:

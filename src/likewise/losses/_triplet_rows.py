@@ -19,7 +19,7 @@ from torch import Tensor
 from likewise.losses._batch import LabelledBatch
 from likewise.losses._layout import Layout, Tile
 from likewise.losses._space import without_zero
-from likewise.losses._tiled import Rule, run_tiles
+from likewise.losses._tiled import SumRule, one_group_each, run_tiles
 from likewise.losses._whole import Pairs
 
 ENTRIES = 1 << 18  # of a strip: a distance is sorted as eight bytes, and met in several passes
@@ -28,7 +28,7 @@ END = (LARGEST << 32) | LARGEST  # beyond every distance
 Names = npt.NDArray[np.int32]
 
 
-class TripletRows(Rule):
+class TripletRows(SumRule):
     """Sum of max(0, d_ap - d_an + margin) over all triplets, or over each positive and its semi-hard negative.
 
     Args:
@@ -39,7 +39,7 @@ class TripletRows(Rule):
         semihard: the nearest negative beyond each positive, else the farthest; False: all negatives.
     """
 
-    separable = True
+    one_adds = True
 
     def __init__(
         self, layout: Layout, own: Tensor, like: Tensor, *, metric: str, margin: float, semihard: bool
@@ -50,11 +50,12 @@ class TripletRows(Rule):
         self.same = torch.searchsorted(self.col_labels, self.labels, right=True) - self.first
         widest = int(self.same.max()) if len(self.same) else 1
         self.reach = torch.arange(widest, device=like.device)
-        self.total = like.new_zeros((), dtype=torch.float64)
+        super().__init__(like)
+        self._slopes: dict[int, Tensor] = {}
 
-    def groups(self, layout: Pairs) -> Iterator[list[Tile]]:
-        """Strips."""
-        return ([strip] for strip in self.layout.strips(ENTRIES))
+    def turns(self, layout: Pairs, lanes: int) -> Iterator[list[Iterator[list[Tile]]]]:
+        """A strip for each lane."""
+        return one_group_each(([strip] for strip in self.layout.strips(ENTRIES // lanes)), lanes)
 
     def reduce(self, tile_RC: Tensor, tile: Tile) -> None:
         """Adds the strip's sum; notes the slope of each distance."""
@@ -67,21 +68,21 @@ class TripletRows(Rule):
             own_B1, beyond = self.own[tile.rows, None], 0.0 if self.semihard else self.margin
             names_BM = _sorted_names(tile_RC, place_BP, usable_BP, own_B1, beyond)
             by_names = self._semihard_by_names if self.semihard else self._all_by_names
-            self._slope = by_names(tile_RC, names_BM)
+            self._slopes[tile.lane] = by_names(tile_RC, names_BM, tile)
             return
         barred_BM = self.labels[tile.rows, None] == self.col_labels
         negative_BM, order_BM = tile_RC.masked_fill(barred_BM, torch.inf).sort(dim=1)
         number_B1 = len(self.col_labels) - same_B1
         positive_BP = tile_RC.gather(1, place_BP)
-        self._slope = torch.zeros_like(tile_RC)
+        slope_BM = self._slopes[tile.lane] = torch.zeros_like(tile_RC)
         if self.semihard:
             beyond_BP = torch.searchsorted(negative_BM, positive_BP, right=True)
             pick_BP = torch.minimum(beyond_BP, number_B1 - 1).clamp_min_(0)
             gap_BP = positive_BP - negative_BM.gather(1, pick_BP) + self.margin
             met_BP = (usable_BP & (gap_BP > 0)).to(tile_RC.dtype)
-            self.total += torch.where(met_BP > 0, gap_BP, 0).sum()
-            self._slope.scatter_add_(1, order_BM.gather(1, pick_BP), -met_BP)
-            self._slope.scatter_add_(1, place_BP, met_BP)
+            self.count(torch.where(met_BP > 0, gap_BP, 0).sum(), tile)
+            slope_BM.scatter_add_(1, order_BM.gather(1, pick_BP), -met_BP)
+            slope_BM.scatter_add_(1, place_BP, met_BP)
             return
         met_BP = torch.minimum(torch.searchsorted(negative_BM, positive_BP + self.margin), number_B1)
         ends_BM = torch.zeros_like(negative_BM)
@@ -89,10 +90,10 @@ class TripletRows(Rule):
         # a negative is met by the positives whose prefix ends at it or beyond
         often_BM = ends_BM.flip(1).cumsum(dim=1).flip(1)
         met_BP = torch.where(usable_BP, met_BP, 0).to(tile_RC.dtype)
-        self._slope.scatter_(1, order_BM, often_BM.neg_()).scatter_add_(1, place_BP, met_BP)
-        self.total += (self._slope * tile_RC).sum(dtype=torch.float64) + self.margin * met_BP.sum()
+        slope_BM.scatter_(1, order_BM, often_BM.neg_()).scatter_add_(1, place_BP, met_BP)
+        self.count((slope_BM * tile_RC).sum(dtype=torch.float64) + self.margin * met_BP.sum(), tile)
 
-    def _semihard_by_names(self, tile_RC: Tensor, names_BM: Names) -> Tensor:
+    def _semihard_by_names(self, tile_RC: Tensor, names_BM: Names, tile: Tile) -> Tensor:
         width, steps = tile_RC.shape[1], names_BM.shape[1]
         flat = np.flatnonzero(names_BM < 0)
         # positives side by side have the same negative behind them; the end of a row parts it from the next
@@ -107,13 +108,13 @@ class TripletRows(Rule):
         far = torch.from_numpy(first + np.repeat(names_BM.ravel()[after], ends + 1 - starts))
         distance = tile_RC.view(-1)
         gap = distance[near].sub_(distance[far]).add_(self.margin).clamp_min_(0)
-        self.total += gap.sum()
+        self.count(gap.sum(), tile)
         met = gap.sign_()
         slope = torch.zeros_like(distance)
         slope[near] = met
         return slope.scatter_add_(0, far, met.neg_()).view_as(tile_RC)
 
-    def _all_by_names(self, tile_RC: Tensor, names_BM: Names) -> Tensor:
+    def _all_by_names(self, tile_RC: Tensor, names_BM: Names, tile: Tile) -> Tensor:
         names = torch.from_numpy(names_BM[:, :-1])
         positive_BM = names >> 31 & 1
         before_BM = positive_BM.cumsum(dim=1)
@@ -124,18 +125,14 @@ class TripletRows(Rule):
         often_BM = often_BM.to(tile_RC.dtype)
         slope = torch.zeros_like(tile_RC).scatter_(1, (names & LARGEST).long(), often_BM)
         met = often_BM.clamp_min(0).sum(dtype=torch.float64)
-        self.total += (slope * tile_RC).sum(dtype=torch.float64) + self.margin * met
+        self.count((slope * tile_RC).sum(dtype=torch.float64) + self.margin * met, tile)
         return slope
-
-    def results(self) -> tuple[Tensor, ...]:
-        """The sum, a float64 scalar."""
-        return (self.total.clone(),)
 
     def slope(self, tile_RC: Tensor, tile: Tile, kept: bool) -> Tensor:
         """Slope of the sum by each distance; by its square for ``euclidean``, where rows that lie together have none."""
         if self.metric != "euclidean":
-            return self._slope
-        return self._slope.mul_(0.5).div_(without_zero(tile_RC))
+            return self._slopes[tile.lane]
+        return self._slopes[tile.lane].mul_(0.5).div_(without_zero(tile_RC))
 
 
 def _sorted_names(tile_RC: Tensor, place_BP: Tensor, usable_BP: Tensor, own_B1: Tensor, margin: float) -> Names:

@@ -64,6 +64,10 @@ class Whole:
         else:
             yield Tile(rows, cols, False, mask=self.same, selves=self.selves)
 
+    def turns(self, over: str, lanes: int) -> Iterator[list[Iterator[Tile]]]:
+        """The one tile."""
+        yield [self.tiles(over)]
+
 
 Pairs = Layout | Whole
 

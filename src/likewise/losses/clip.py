@@ -22,7 +22,7 @@ from likewise.losses._row_softmax import row_softmax_sum
 from likewise.losses._rules import pair_logsumexp, pair_sum, softplus
 from likewise.losses._space import row_dots
 from likewise.losses._unit import unit
-from likewise.losses._whole import pairs_of
+from likewise.losses._whole import is_small, pairs_of
 
 Scalar = float | Tensor
 
@@ -101,8 +101,11 @@ def clip_loss(
 
 def _both(rows: Tensor, columns: Tensor, *, scale: float, bound: float | None, tile_size: int | None) -> Tensor:
     """Row i and column i: the sum of -log of both softmaxes at them, each tile read as rows and as columns."""
+    if is_small(len(rows), len(columns), tile_size):
+        own = torch.arange(len(rows), device=rows.device)
+        return row_softmax_sum(rows, columns, own, scale=scale) + row_softmax_sum(columns, rows, own, scale=scale)
     labels = torch.arange(len(rows), device=rows.device)
-    layout = pairs_of(labels, labels, tile_size=tile_size, ascending=True)
+    layout = Layout(labels, labels, tile_size=tile_size, ascending=True)
     push_rows, push_cols = pair_logsumexp(rows, columns, layout, over="negative", scale=scale, bound=bound, both=True)
     partner = row_dots(rows, columns) * scale
     return softplus(push_rows - partner).sum() + softplus(push_cols - partner).sum()
