@@ -3,6 +3,7 @@
     python benchmarks/losses.py                      # the table, two threads, writes benchmarks/results/losses.json
     python benchmarks/losses.py --only nt_xent clip --sizes 4096 8192 --rounds 9 --memory
     python benchmarks/losses.py --tiles --sizes 4096 # time by side of the tile, behind the default of 512
+    python benchmarks/losses.py --forms --sizes 32 64 128 256 512 1024 2048   # as a whole, in tiles, a lane per thread
     python benchmarks/losses.py --large 131072       # NT-Xent on that many rows, one process and two ranks
 
 Every round runs each contender once, in turn, so that a slow minute of the machine slows all of them; a ratio is one
@@ -28,6 +29,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from likewise import losses
+from likewise.losses import _lanes, _whole
 from loss_contenders import TABLE, Step
 
 WIDTH, CLASSES = 128, 10
@@ -137,6 +139,30 @@ def tiles(rows: int, rounds: int) -> None:
         print(f"tile {size:5d}: {statistics.median(values) * 1e3:8.1f} ms")
 
 
+# from how many pairs on tiles, from how many rows for each thread lanes
+FORMS = {"whole": (1 << 40, 1 << 30), "tiles": (0, 1 << 30), "lanes": (0, 1)}
+
+
+def forms(names: list[str], sizes: list[int], rounds: int) -> None:
+    """Where the switches between the forms of a batch belong: each loss in all three, as shares of plain torch."""
+    for rows in sizes:
+        for name in names:
+            ours, others, _ = TABLE[name]
+            plain, data = others.get("plain", (None, 0))[0], inputs(rows)
+            contenders = {key: ours for key in FORMS if key != "whole" or rows <= 1024} | (
+                {"plain": plain} if plain else {}
+            )
+            times: dict[str, list[float]] = {key: [] for key in contenders}
+            for _ in range(rounds + 1):
+                for key, step in contenders.items():
+                    _whole.WHOLE_ENTRIES, _lanes.LANE_ROWS = FORMS.get(key, (0, 1))
+                    times[key].append(seconds(step, data))
+            median = {key: statistics.median(values[1:]) for key, values in times.items()}
+            unit = median.get("plain", 1e-3)
+            shares = ", ".join(f"{key} {median[key] / unit:.2f}" for key in FORMS if key in median)
+            print(f"{name:20s} {rows:6d} {shares} {'of plain' if plain else 'ms'}", flush=True)
+
+
 def large(rows: int, threads: int) -> list[dict[str, Any]]:
     """NT-Xent on so many rows: one process, then two ranks of one thread each."""
     used, took = _in_processes(_memory, [("nt_xent", rows, threads)])[0]
@@ -187,12 +213,16 @@ def main() -> None:
     parser.add_argument("--memory", type=int, nargs="*", default=[1024, 8192, 16384], help="sizes; none: skip")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tiles", action="store_true")
+    parser.add_argument("--forms", action="store_true")
     parser.add_argument("--large", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "losses.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.tiles:
         tiles(options.sizes[-1], options.rounds)
+        return
+    if options.forms:
+        forms(options.only, options.sizes, options.rounds)
         return
     results = large(options.large, options.threads) if options.large else []
     if not options.large:

@@ -15,7 +15,7 @@ from types import TracebackType
 
 import torch
 
-# of the matrix, for each lane: below that a thread costs more than it brings; benchmarks/losses.py --lanes
+# of the matrix, for each lane: with fewer a thread costs more than it brings; benchmarks/losses.py --forms
 LANE_ROWS = 512
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from likewise.losses._layout import Layout, Tile
 
-# up to so many pairs; measure again with benchmarks/losses.py --small
+# up to so many pairs; measure again with benchmarks/losses.py --forms
 WHOLE_ENTRIES = 1 << 18
 
 
