@@ -35,8 +35,8 @@ def _of_whole(batch: LabelledBatch, pairs: Whole) -> tuple[Tensor, Tensor]:
     if 0 in pairs.shape:
         none = torch.zeros(pairs.shape[0], dtype=torch.int64, device=pairs.same.device)
         return none, none
-    rows, columns = (None if x is None else x.detach() for x in batch.centered)
-    squared_RC = squared_distances(rows, rows if columns is None else columns)
+    rows, columns = batch.centered
+    squared_RC = squared_distances(rows.detach(), (rows if columns is None else columns).detach())
     far = squared_RC.masked_fill(~pairs.positive, -torch.inf).argmax(dim=1)
     return far, squared_RC.masked_fill_(pairs.same, torch.inf).argmin(dim=1)
 

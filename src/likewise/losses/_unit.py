@@ -26,7 +26,7 @@ def _inverse_norms(x: Tensor, names: tuple[str, ...]) -> Tensor:
     largest = x.abs().amax(dim=1, keepdim=True)
     usable = torch.where(largest > 0, largest, 1)
     norm = torch.linalg.vector_norm(x / usable, dim=1, keepdim=True) * usable
-    return torch.where(largest > 0, 1 / torch.where(largest > 0, norm, 1), 0)
+    return torch.where(largest > 0, torch.where(largest > 0, norm, 1).reciprocal(), 0)
 
 
 class _Unit(torch.autograd.Function):
