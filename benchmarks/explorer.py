@@ -43,6 +43,7 @@ FLAGS = [
 ]
 SETTLED = 2.0  # seconds that a browser gets to start before it is asked for the page
 UNWATCHED = 8.0  # seconds before anybody looks how far the page is
+WALK = ("ArrowRight", "ArrowUp", "ArrowLeft", "ArrowLeft", "ArrowDown")  # another image in the middle after each
 
 PARTS = """() => {
   const there = (part) => Math.max(...performance.getEntriesByType("resource")
@@ -85,9 +86,9 @@ def measured(playwright: Playwright, browser: str, address: str) -> dict[str, fl
             page.wait_for_function("performance.getEntriesByName('ready').length", timeout=120_000)
             found: dict[str, float] = page.evaluate(PARTS)
             searches = []
-            for _ in range(5):
+            for key in WALK:
                 page.locator("#map").focus()
-                page.keyboard.press("ArrowRight")
+                page.keyboard.press(key)
                 page.wait_for_timeout(500)
                 searches.append(page.evaluate(SEARCH))
             watched.close()
