@@ -11,6 +11,7 @@ from tests.data.views.per_image import one_view
 
 from likewise.data.draws import Draws
 from likewise.data.views import ViewDraws, ViewOptions, chain, draw_views, make_views
+from likewise.data.views.blur import blur
 from likewise.data.views.color import brighten, saturate, solarize, stretch_contrast
 from likewise.errors import DatasetError
 
@@ -75,6 +76,15 @@ def test_colour_is_pillows_within_rounding(factor: float) -> None:
     solarize(ours, torch.tensor([True, False]))
     assert np.array_equal(ours[0].numpy(), inverted)
     assert torch.equal(ours[1], image.float())
+
+
+def test_no_weight_of_a_blur_is_subnormal() -> None:
+    # For these the processor leaves its fast path: pixel 4 of a deviation of 0.29 weighs 5e-42 by the formula.
+    impulse = torch.zeros(20, 1, 9, 9)
+    impulse[:, :, 4, 4] = 1
+    weights = blur(impulse, torch.linspace(0.1, 0.5, 20), 9)
+    assert not ((weights > 0) & (weights < torch.finfo(torch.float32).tiny)).any()
+    torch.testing.assert_close(weights.sum(dim=(1, 2, 3)), torch.ones(20))
 
 
 def test_turning_is_pillows_inside_of_the_image() -> None:

@@ -38,7 +38,9 @@ def _bands(sigma: Tensor, radius: int, size: int) -> Tensor:
     """(B, size, size): row i holds the weights of all pixels in blurred pixel i."""
     radius = min(radius, size - 1)
     distance = torch.arange(-radius, radius + 1, device=sigma.device)
-    weight = torch.exp(-0.5 * (distance / sigma[:, None]) ** 2)
+    # No weight below 2e-9, which no sum of float32 notices: where subnormal numbers come in or out, a product is up to fifteen
+    # times as slow.
+    weight = torch.exp((-0.5 * (distance / sigma[:, None]) ** 2).clamp_(min=-20))
     weight /= weight.sum(dim=1, keepdim=True)
     return (weight @ _taps(radius, size, sigma.device).flatten(1)).view(-1, size, size)
 
