@@ -17,6 +17,7 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ def step_anatomy(recipe: Recipe, steps: int = 20) -> dict[str, Any]:
         step(0)
     for index in range(3):
         step(index)
+    return {
+        "flop_per_image": counter.get_total_flops() / size,
+        "share_of_step": shares_of(step, steps),
+    }
+
+
+def shares_of(step: Callable[[int], object], steps: int) -> dict[str, float]:
+    """The share of the time of ``steps`` steps that each kind of work takes, the largest first."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for index in range(steps):
             step(index)
@@ -93,10 +102,7 @@ def step_anatomy(recipe: Recipe, steps: int = 20) -> dict[str, Any]:
         total += spent
         kind = next((k for k, words in KINDS.items() if any(word in event.key.lower() for word in words)), "other")
         shares[kind] = shares.get(kind, 0.0) + spent
-    return {
-        "flop_per_image": counter.get_total_flops() / size,
-        "share_of_step": {k: round(v / total, 3) for k, v in sorted(shares.items(), key=lambda item: -item[1])},
-    }
+    return {k: round(v / total, 3) for k, v in sorted(shares.items(), key=lambda item: -item[1])}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from likewise.models._blocks import BlockEncoder
 from likewise.models._options import EncoderOptions
+from likewise.models.patch_convolution import Conv2d
 
 __all__ = ["ResNet", "ResNetOptions"]
 
@@ -31,9 +32,9 @@ class _Basic(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
+        self.conv1 = Conv2d(inputs, width, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _shortcut(inputs, width, stride)
 
@@ -50,11 +51,11 @@ class _Bottleneck(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.conv1 = Conv2d(inputs, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.conv2 = Conv2d(width, width, 3, stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
+        self.conv3 = Conv2d(width, width * self.expansion, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
         self.downsample = _shortcut(inputs, width * self.expansion, stride)
 
@@ -69,7 +70,7 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
     """The projection of the residual connection where the shape changes."""
     if stride == 1 and inputs == outputs:
         return None
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
 class ResNet(BlockEncoder):
@@ -87,9 +88,9 @@ class ResNet(BlockEncoder):
         block = _Basic if depth < 50 else _Bottleneck
         small = stem == "cifar"
         self.conv1 = (
-            nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+            Conv2d(in_channels, width, 3, padding=1, bias=False)
             if small
-            else nn.Conv2d(in_channels, width, 7, 2, padding=3, bias=False)
+            else Conv2d(in_channels, width, 7, 2, padding=3, bias=False)
         )
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, padding=1)

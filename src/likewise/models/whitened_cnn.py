@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from likewise.errors import ModelError
 from likewise.models._options import Encoder, EncoderOptions
+from likewise.models.patch_convolution import Conv2d
 
 __all__ = ["WhitenedCNN", "WhitenedCNNOptions"]
 
@@ -29,9 +30,9 @@ class _Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
         for conv in (self.conv1, self.conv2):
             nn.init.dirac_(conv.weight[: conv.in_channels])
