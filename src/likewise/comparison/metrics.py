@@ -119,6 +119,6 @@ def per_image(records: pa.Table, metric: str) -> NDArray[np.float64] | None:
         lists = records[name].combine_chunks()
         hits = lists.flatten().to_numpy() <= int(metric.removeprefix(prefix))
         image = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy())
-        found: NDArray[np.float64] = np.bincount(image, weights=hits, minlength=len(lists)) * (len(lists) / len(hits))
-        return found
+        found = np.bincount(image, weights=hits, minlength=len(lists)) * (len(lists) / len(hits))
+        return found.astype(np.float64)
     return None

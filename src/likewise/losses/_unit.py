@@ -14,7 +14,7 @@ from likewise.losses._space import row_parts
 
 def _inverse_norms(x: Tensor, names: tuple[str, ...]) -> Tensor:
     """(N, 1), 0 for a row of zeros."""
-    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     if may_look(x) and len(x):
         # a row that is not finite has such a length: one look answers for the values and for the range of their squares
         low, high = torch.aminmax(norm)
