@@ -72,6 +72,8 @@ def test_train_in_words(run_cli: Cli, tmp_path: Path) -> None:
     [
         (["train", "fashion-siames"], "RecipeError: 'fashion-siames' is neither"),
         (["train", "digits-crossentropy", "--set", "epochs"], "--set 'epochs' has no value"),
+        (["train", "digits-crossentropy", "--batch-size", "8"], "such as --set batch_size=VALUE"),
+        (["compare", "digits-crossentropy", "--epochs=3"], "such as --set epochs=VALUE"),
         (["train", "digits-crossentropy", "--set", "epohcs=1"], "Near it: epochs"),
         (["train", "digits-crossentropy", "--set", "epochs=many"], "training.epochs"),
         (["train", "digits-crossentropy", "--budget", "huge"], "Expected smoke, laptop or paper"),
@@ -255,3 +257,4 @@ def test_without_a_network_home_or_terminal_help_is_fast_and_complete() -> None:
     )
     for verb in ("train", "compare", "evaluate", "report", "recipes", "data"):
         assert verb in ended.stdout
+    assert "..." not in ended.stdout  # each verb's line fits

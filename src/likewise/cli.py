@@ -20,7 +20,18 @@ from rich.table import Table
 from likewise import cli_compare, cli_export, cli_search, cli_serve
 from likewise.errors import Interrupted, LikewiseError, RankError, RecipeError
 from likewise.launch import launched_rank
-from likewise.terminal import BudgetOption, Json, OnBad, Sets, Source, checked_budget, output, print_json, settings
+from likewise.terminal import (
+    BudgetOption,
+    Json,
+    OnBad,
+    Sets,
+    Source,
+    WithSettings,
+    checked_budget,
+    output,
+    print_json,
+    settings,
+)
 
 __all__ = ["app", "main", "show_messages"]
 
@@ -44,7 +55,7 @@ def _print_metrics(metrics: dict[str, float]) -> None:
     output.print(table)
 
 
-@app.command()
+@app.command(cls=WithSettings)
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped name, a .yaml file or a .py file.")],
     data: Source = None,
@@ -85,7 +96,7 @@ def evaluate(
     data: Source = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a finished run again, on its own data or on another source."""
+    """Measure a finished run again, also on other images."""
     from likewise.training import Run, remeasure
 
     metrics = remeasure(Run.load(run), data=data)
@@ -153,7 +164,10 @@ def data(
     source: Annotated[str, typer.Argument(help="A name, a path or a hub id.")],
     as_json: Json = False,
 ) -> None:
-    """Say what a source holds: splits, images, classes, and every item that cannot be used."""
+    """Say what a source holds, and what is wrong with it.
+
+    Splits, images, classes, and every item that cannot be used.
+    """
     from likewise.data import describe
 
     summary = describe(source).as_dict()

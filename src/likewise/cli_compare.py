@@ -14,6 +14,7 @@ from likewise.terminal import (
     Json,
     Sets,
     Source,
+    WithSettings,
     checked_budget,
     output,
     print_json,
@@ -25,7 +26,7 @@ __all__ = ["app"]
 app = typer.Typer()
 
 
-@app.command()
+@app.command(cls=WithSettings)
 def compare(
     recipes: Annotated[list[str], typer.Argument(help="Two or more recipes, or the name of a shipped comparison.")],
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 … n-1 of every recipe.")] = 3,

@@ -33,7 +33,7 @@ def export(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Write the model of a run, or a map of its embeddings, in a form that other tools take."""
+    """Write a model, or a map of its embeddings, for other tools."""
     from likewise import verbs
 
     bad: Any = on_bad_image or "stop"

@@ -49,7 +49,10 @@ def embed(
     jobs: Annotated[int | None, typer.Option(min=1, help="With ray: processes that embed.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Embed all images of a source into one Parquet file; interrupted, the same command goes on."""
+    """Embed all images of a source into one Parquet file.
+
+    Interrupted, the same command goes on.
+    """
     from likewise import verbs
 
     written = verbs.embed(
@@ -94,7 +97,10 @@ def index(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Embed all images of a source into an index that can be searched; images that are there already are left alone."""
+    """Embed all images of a source into an index to search.
+
+    Images that are there already are left alone; interrupted, the same command goes on.
+    """
     from likewise import verbs
 
     made, added = verbs.index(

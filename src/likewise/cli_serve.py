@@ -27,7 +27,10 @@ def serve(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Serve an index: a page to explore it at /, and search, embeddings and zero-shot classes over HTTP (/docs)."""
+    """Serve an index: a page to explore it, and search over HTTP.
+
+    The page is at /; /docs says how to ask for searches, embeddings and zero-shot classes.
+    """
     from likewise import verbs
 
     def started(address: str) -> None:

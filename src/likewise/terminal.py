@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from typer.core import TyperCommand
 
 from likewise.errors import RecipeError
 
@@ -19,6 +20,7 @@ __all__ = [
     "OnBad",
     "Sets",
     "Source",
+    "WithSettings",
     "checked_budget",
     "output",
     "print_json",
@@ -29,11 +31,29 @@ __all__ = [
 output = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 Source = Annotated[str | None, typer.Option("--data", metavar="SOURCE", help="A name, a path or a hub id.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeat.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as epochs=3; repeat.")
+]
 BudgetOption = Annotated[str | None, typer.Option("--budget", help="smoke, laptop or paper.")]
 EngineOption = Annotated[str, typer.Option("--engine", help="local, or ray: a Ray cluster.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OnBad = Annotated[str | None, typer.Option("--on-bad-image", help="stop (default) or skip unreadable images.")]
+
+
+class WithSettings(TyperCommand):
+    """A verb with ``--set``: one who writes a setting as an option of its own is told how."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As any verb does."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # click's own class has no public name where typer brings its own copy of click
+            if type(error).__name__ == "NoSuchOption":
+                name = str(getattr(error, "option_name", "")).lstrip("-").replace("-", "_")
+                said: Any = error
+                said.message += f". Settings of the recipe go with --set, such as --set {name}=VALUE."
+            raise
 
 
 def settings(sets: list[str] | None, on_bad_image: str | None = None) -> dict[str, Any]:

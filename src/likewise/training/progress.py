@@ -15,6 +15,8 @@ __all__ = ["StepProgress", "log_epoch"]
 
 logger = logging.getLogger("likewise")
 SECONDS_BETWEEN_LINES = 10.0
+MOST_LINES = 60  # of a run whose epochs are short
+_SHORT = 2.0  # seconds
 
 
 class StepProgress:
@@ -98,7 +100,15 @@ class StepProgress:
 
 
 def log_epoch(line: dict[str, Any], epochs: int | None) -> None:
-    """Say what an epoch came to, out of how many where that is known."""
+    """Say what an epoch came to, out of how many where that is known; of many short ones some, and the last.
+
+    A few images for hundreds of passes would be hundreds of lines, and ``metrics.jsonl`` has them all.
+    """
+    collapsed = line.get("collapsed")
+    if epochs and not collapsed and line["seconds"] < _SHORT * line["epoch"]:
+        epoch, every = line["epoch"], -(-epochs // MOST_LINES)
+        if epoch % every and epoch not in (1, epochs):
+            return
     shown = [f"epoch {line['epoch']}" + (f" of {epochs}" if epochs else ""), f"loss {line['train_loss']:.4f}"]
     for key, label, form in (
         ("val_loss", "validation", ".4f"),
@@ -108,5 +118,5 @@ def log_epoch(line: dict[str, Any], epochs: int | None) -> None:
         if key in line:
             shown.append(f"{label} {line[key]:{form}}")
     logger.info("%s, %s images/s", ", ".join(shown), f"{line['images_per_second']:,.0f}")
-    if line.get("collapsed"):
+    if collapsed:
         logger.warning("COLLAPSE after epoch %d: %s", line["epoch"], line["collapse_reason"])
