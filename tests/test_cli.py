@@ -21,7 +21,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from likewise import train
 
     folder = tmp_path_factory.mktemp("runs") / "digits"
-    train("digits-crossentropy", folder, budget="smoke", quiet=True)
+    train("digits-crossentropy", folder, budget="smoke", quiet=True, data__validation=300, data__train_size=1000)
     return folder
 
 
@@ -166,7 +166,7 @@ def test_evaluate_on_other_data_leaves_the_run_as_it_is(run_cli: Cli, run_folder
     from likewise import load_dataset
 
     digits = load_dataset("digits")
-    for index in range(200):
+    for index in range(200):  # fewer than the validation images that the run asks for
         folder = tmp_path / "mine" / f"a {int(digits.labels[index])}"  # classes by other names, larger and in colour
         folder.mkdir(parents=True, exist_ok=True)
         large = (

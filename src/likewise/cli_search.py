@@ -164,8 +164,13 @@ def search(
     if as_json:
         print_json([hit.as_dict() for hit in hits])
         return
-    table = Table("", "distance" if all(hit.score is None for hit in hits) else "score", "id", "class", "caption")
+    captioned = any(hit.caption for hit in hits)
+    table = Table("", "distance" if all(hit.score is None for hit in hits) else "score", "id", "class")
+    if captioned:
+        table.add_column("caption")
     for rank, hit in enumerate(hits, start=1):
         number = hit.distance if hit.score is None else hit.score
-        table.add_row(str(rank), f"{number:.4f}", hit.id, hit.class_name or "", hit.caption or "")
+        table.add_row(
+            str(rank), f"{number:.4f}", hit.id, hit.class_name or "", *([hit.caption or ""] if captioned else [])
+        )
     output.print(table)

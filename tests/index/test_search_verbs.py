@@ -57,6 +57,7 @@ def test_index_then_search(run_cli: Cli, model_folder: Path, photos: Path, tmp_p
     shown = run_cli("search", folder, "--image", photos / "dog" / "black.png", "--filter", "class_name = 'cat'")
     assert "cat/" in shown.out
     assert "dog/" not in shown.out
+    assert "caption" not in shown.out  # these images have none
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,9 @@ def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
     scores say nothing about them and are left out; neighbours and probe learn the new ones from that source's train split.
 
     On its own data the run's files are replaced, its timings kept. On another source everything is written to
-    ``evaluations/<source>/`` in the run folder and the run itself stays as it is.
+    ``evaluations/<source>/`` in the run folder and the run itself stays as it is. Shares of images that the recipe asks for
+    are taken of it too; counts belong to the run's own source: of another one all training images count, and a tenth of
+    them as validation.
 
     Returns:
         The new numbers.
@@ -292,7 +294,10 @@ def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
             metrics |= {name: run.metrics[name] for name in timings if name in run.metrics}
             write_json(run.folder / "metrics.json", metrics)
             return metrics
-        splits = data_of(run.recipe.with_overrides({"data.source": data}))
+        asked = run.recipe.data
+        counts = {"validation": 0.1, "train_size": None, "unlabeled_size": None}
+        changed = {f"data.{name}": other for name, other in counts.items() if isinstance(getattr(asked, name), int)}
+        splits = data_of(run.recipe.with_overrides({"data.source": data} | changed))
         folder = run.folder / "evaluations" / Path(data).name
         folder.mkdir(parents=True, exist_ok=True)
         metrics = measure(run.model, splits, folder, options=run.recipe.evaluation)
