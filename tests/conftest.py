@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,10 +18,18 @@ from command_line import Cli, Ended
 from rank_pool import RankPool
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """New names in one folder; pytest would look through all that there are for each new number."""
+    folder = tmp_path_factory.mktemp("likewise-homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def private_home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty LIKEWISE_HOME and no network; a test that wants another sets the variables itself."""
-    home = tmp_path_factory.mktemp("likewise-home")
+    home = next(homes)
+    home.mkdir()
     monkeypatch.setenv("LIKEWISE_HOME", str(home))
     monkeypatch.setenv("LIKEWISE_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -52,7 +52,8 @@ def export(
         print_json({"path": str(made.path), "files": made.files, **made.details})
         return
     size = sum(made.files.values()) / 1e6
-    output.print(f"{made.path}: {len(made.files)} files, {size:,.1f} MB", soft_wrap=True, markup=False)
+    files = f"{len(made.files)} file{'' if len(made.files) == 1 else 's'}"
+    output.print(f"{made.path}: {files}, {size:,.1f} MB", soft_wrap=True, markup=False)
     for line in made.lines:
         output.print(line, soft_wrap=True, markup=False)
 
