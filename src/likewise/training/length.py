@@ -80,4 +80,5 @@ class Length:
             return f"{self.seconds:g} seconds"
         if self.steps % self.steps_per_epoch:
             return f"{self.steps:,} steps ({self.epochs} epochs, the last not whole)"
-        return f"{self.epochs} epochs of {self.steps_per_epoch} steps"
+        epochs, steps = ("" if count == 1 else "s" for count in (self.epochs, self.steps_per_epoch))
+        return f"{self.epochs} epoch{epochs} of {self.steps_per_epoch} step{steps}"
