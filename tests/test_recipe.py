@@ -178,6 +178,13 @@ def test_resolve_puts_options_over_the_recipe() -> None:
     assert (recipe.data.source, recipe.seed, recipe.training.epochs, recipe.budget) == ("mnist", 4, 1, "smoke")
 
 
+def test_a_title_names_the_source_that_is_learned_from() -> None:
+    assert resolve("fashion-siamese").title == "Fashion-MNIST by siamese pairs, contrastive loss"
+    assert resolve("fashion-siamese", data="fashion-mnist").title == resolve("fashion-siamese").title
+    assert resolve("fashion-siamese", data="my/photos/").title == "photos by siamese pairs, contrastive loss"
+    assert resolve("fashion-siamese", data="photos", overrides={"title": "Shoes by me"}).title == "Shoes by me"
+
+
 @pytest.mark.parametrize("budget", ["smoke", "laptop", "paper"])
 @pytest.mark.parametrize("name", comparison_names())
 def test_a_shipped_comparison_stands_for_recipes_of_the_same_images(name: str, budget: str) -> None:

@@ -46,13 +46,20 @@ def resolve(
     seed: int | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """The recipe that a set of options means: loaded, then overridden."""
+    """The recipe that a set of options means: loaded, then overridden.
+
+    A title such as "Fashion-MNIST by siamese pairs" names the source that is learned from.
+    """
     values = dict(overrides or {})
     if data is not None:
         values["data.source"] = data
     if seed is not None:
         values["seed"] = seed
-    return load_recipe(recipe, budget=budget).with_overrides(values)
+    loaded = load_recipe(recipe, budget=budget)
+    source, (_, by, how) = values.get("data.source", loaded.data.source), loaded.title.partition(" by ")
+    if by and "title" not in values and source != loaded.data.source:
+        values["title"] = f"{Path(str(source)).name} by {how}"
+    return loaded.with_overrides(values)
 
 
 def train(
