@@ -212,6 +212,7 @@ def main() -> None:
         app()
     except LikewiseError as error:
         _fail(error)
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == 130:  # typer's own answer to a Ctrl-C that found nothing to save
+            sys.stderr.write("Interrupted.\n")
+        raise

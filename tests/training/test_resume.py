@@ -127,7 +127,7 @@ def test_kill_minus_9_is_survived_bit_identically(tmp_path: Path) -> None:
     with (tmp_path / "stderr").open("w") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
         lines = tmp_path / "cut" / "metrics.jsonl"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200  # on a machine that does much else
         while process.poll() is None and time.monotonic() < deadline:
             if lines.exists() and lines.read_text().count("\n") >= 2:
                 break
