@@ -157,7 +157,10 @@ def search(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Find the images that are most alike to an image or to words; the images of a run are indexed the first time."""
+    """Find the images that are most alike to an image or to words.
+
+    The images of a run are indexed the first time.
+    """
     from likewise.index import open_index
 
     hits = open_index(index, device=device).search(image=image, text=text, k=k, filter=filter, exact=exact or None)
