@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
+from torch._compile import _disable_dynamo
 
 __all__ = ["uncompiled"]
 
@@ -19,7 +20,7 @@ def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
 
     A process that never compiles anything, such as a server or a search, never waits for it.
     """
-    left_out: Callable[P, R] = torch._disable_dynamo(function)
+    left_out: Callable[P, R] = _disable_dynamo(function)
 
     @functools.wraps(function)
     def call(*args: P.args, **options: P.kwargs) -> R:
