@@ -88,7 +88,7 @@ class Gallery:
             return distances, among[positions]
         chosen = np.arange(k) if among is None else among[:k]
         near = self._near(x)
-        squared, indices = np.empty((len(x), k)), np.empty((len(x), k), np.int64)
+        squared, indices = np.zeros((len(x), k)), np.empty((len(x), k), np.int64)
         proven = np.zeros(len(x), bool)
         if near.any():
             excluded = None
