@@ -16,7 +16,7 @@ from types import TracebackType
 import torch
 
 # of the matrix, for each lane: with fewer a thread costs more than it brings; benchmarks/losses.py --forms
-LANE_ROWS = 512
+LANE_ROWS = 4096
 
 
 class Lanes:

@@ -27,6 +27,7 @@ def clip_shapes(budget: Budget) -> Recipe:
         "objective": {"name": "clip"},
         "training": training,
         "evaluation": {
+            "mirrored": True,
             "queries": ("two red stars", "something yellow at the top", "a white heart in the middle"),
             "templates": tuple(f"a {color} {{}} {place}" for color in COLORS for place in PLACES),
         },
