@@ -18,8 +18,11 @@ app = typer.Typer()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="PATH", help="A new folder; for atlas a new .parquet file.")
-    ],
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="PATH", help="A new folder, for atlas a .parquet file; default RUN-FORMAT."
+        ),
+    ] = None,
     format: Annotated[str, typer.Option(help="hf, sentence-transformers, onnx, atlas or projector.")] = "hf",
     int8: Annotated[bool, typer.Option("--int8", help="onnx: 8-bit graphs too, and what they lose.")] = False,
     data: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,15 @@ def test_the_card_says_what_was_measured(run: lw.Run, folder: Path) -> None:
     assert "8 × 8 pixels, grey" in body
     assert "- Classes: 0, 1, 2" in body
     assert all(line.count("|") == row.count("|") for line in body.splitlines() if "1-NN" in line and line[0] == "|")
+
+
+def test_without_a_name_it_lies_beside_the_run(run: lw.Run, tmp_path: Path) -> None:
+    here = tmp_path / "mine"
+    shutil.copytree(run.folder, here)
+    assert verbs.export(here).path == tmp_path / "mine-hf"
+    assert (tmp_path / "mine-hf" / "README.md").is_file()
+    with pytest.raises(RunError, match="is there already"):
+        verbs.export(here)
 
 
 def test_what_cannot_be_exported_is_said(run: lw.Run, folder: Path, tmp_path: Path) -> None:

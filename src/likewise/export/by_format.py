@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from likewise.data.source import OnBadImage
 from likewise.errors import RunError
@@ -30,7 +31,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 
 def export(
     run: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
     *,
     format: str = "hf",
     int8: bool = False,
@@ -45,7 +46,7 @@ def export(
 
     Args:
         run: folder of a finished run; for ``atlas`` and ``projector`` with ``data`` a model folder will do.
-        out: a new folder; for ``atlas`` a new Parquet file.
+        out: a new folder; for ``atlas`` a new Parquet file; by default beside the run, named after it and the format.
         format: ``hf``, a Hugging Face folder with a model card; ``sentence-transformers``, the same, and an error where stock
             modules cannot express the model; ``onnx``; ``atlas``, for Embedding Atlas; ``projector``, for TensorBoard.
         int8: of ``onnx``: write 8-bit graphs too and measure what they lose.
@@ -69,6 +70,9 @@ def export(
         if given[name] and name not in allowed:
             owners = " or ".join(other for other, settings in SETTINGS.items() if name in settings)
             raise RunError(f"--{name} says nothing of --format {format}.", expected=f"It is for --format {owners}.")
+    if out is None:
+        folder = Path(run).resolve()
+        out = folder.with_name(f"{folder.name}-{format}{'.parquet' if format == 'atlas' else ''}")
     match format:
         case "onnx":
             return export_onnx(Run.load(run), out, int8=int8)
