@@ -15,8 +15,9 @@ from types import TracebackType
 
 import torch
 
-# of the matrix, for each lane: with fewer a thread costs more than it brings; benchmarks/losses.py --forms
-LANE_ROWS = 4096
+# of the matrix, for each lane. On two quiet cores lanes take 0.9 of the time from 4,096 rows each and more below, but the tiles
+# of each are memory that counts up to 16,384 rows in all; benchmarks/losses.py --forms and --memory
+LANE_ROWS = 16384
 
 
 class Lanes:
