@@ -69,18 +69,19 @@ class _Store:
                 fresh = {key: position for position, key in enumerate(keys) if key not in self._item}
                 missing = list(fresh)
                 parts = [missing[first : first + _PART] for first in range(0, len(missing), _PART)]
+                beside = [self._file(part) for part in parts] if len(parts) > 1 else [None] * len(parts)
                 with Progress(f"Features of {len(fresh):,} {self._kind}s by the frozen encoder", len(fresh)) as shown:
-                    for part in parts:
-                        if self._read(self._file(part)):
+                    for part, kept in zip(parts, beside, strict=True):
+                        if kept and self._read(kept):
                             shown.advance(len(part))
                             continue
                         self._add(part, compute([fresh[key] for key in part], shown.advance))
-                        if len(parts) > 1:
-                            self._write(self._file(part), part)
+                        if kept:
+                            self._write(kept, part)
                 self._write(file, list(dict.fromkeys(keys)))
-                for part in parts if file.is_file() else ():
-                    if self._file(part) != file:
-                        self._file(part).unlink(missing_ok=True)
+                if file.is_file():
+                    for kept in filter(None, beside):
+                        kept.unlink(missing_ok=True)
         return self._chosen(keys)
 
     def _file(self, keys: Sequence[bytes]) -> Path:

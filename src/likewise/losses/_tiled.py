@@ -3,9 +3,9 @@
 The N × M matrix of similarities or distances is never formed: tiles of it are computed forward, reduced to a few
 numbers per row by a ``Rule``, and computed again backward. For D = 128 that is faster than keeping the matrix,
 because a tile of 512 × 512 stays in the cache (benchmarks/losses.py). Where rows and columns are the same batch only the
-upper triangle is computed and each tile feeds its rows and its columns. Each thread walks over tiles of its own
-(``Lanes``). A batch whose matrix has at most 2^20 entries keeps its tiles for the backward pass (4 MiB). A rule whose
-slopes need nothing from other tiles is differentiated in the same pass that computes it; its gradient waits for the
+upper triangle is computed and each tile feeds its rows and its columns. In the largest batches each thread walks over tiles
+of its own (``Lanes``). A batch whose matrix has at most 2^20 entries keeps its tiles for the backward pass (4 MiB). A rule
+whose slopes need nothing from other tiles is differentiated in the same pass that computes it; its gradient waits for the
 factor that comes from above.
 
 Shapes: R rows and C columns of one tile, D embedding width.

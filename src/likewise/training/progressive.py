@@ -37,7 +37,7 @@ def size_at(step: int, steps: int, side: int, options: TrainingOptions) -> int:
     """
     grown = min(1.0, step / max(1.0, (1 - options.finetune_fraction) * steps))
     size = (options.initial_scale + (1 - options.initial_scale) * grown) * side
-    return side if grown == 1 else max(1, min(side, int(size) // INCREMENT * INCREMENT or int(size)))
+    return side if grown == 1 else max(1, int(size) // INCREMENT * INCREMENT or int(size))
 
 
 def resized(images: Tensor, side: int) -> Tensor:
