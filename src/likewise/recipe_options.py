@@ -81,6 +81,8 @@ class TrainingOptions(Options):
             down to zero).
         warmup: share of all steps over which the learning rate rises from zero.
         encoder_rate: the encoders' learning rate as a multiple of ``learning_rate``; below 1 to fine-tune what is good already.
+        layer_decay: each layer of the encoders learns at so many times the rate of the layer behind it, the last one at
+            ``encoder_rate`` (Howard & Ruder 2018, who take 1/2.6); 1 has one rate for all.
         freeze: ``encoder`` leaves the encoder as it is, its batch statistics included; what stands on it is trained. With
             captions ``text_encoder`` and ``both`` do the same to the text encoder and to both.
         image_blocks: blocks at the end of a frozen image encoder that are trained all the same; what goes into them is computed
@@ -116,6 +118,7 @@ class TrainingOptions(Options):
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
     warmup: float = Field(default=0.2, ge=0, lt=1)
     encoder_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
     freeze: Literal["nothing", "encoder", "text_encoder", "both"] = "nothing"
     image_blocks: int = Field(default=0, ge=0)
     text_blocks: int = Field(default=0, ge=0)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from likewise.models import EmbeddingModel, InputSpec, ResNetOptions
+from likewise.objectives.cross_entropy import CrossEntropyOptions
 from likewise.recipe import TrainingOptions
 from likewise.training.optimizers import LARS, build_optimizer, learning_rate_at, look_ahead
 
@@ -43,6 +45,25 @@ def test_biases_and_normalisation_are_left_out_of_weight_decay() -> None:
     optimizer = build_optimizer(TrainingOptions(weight_decay=0.1), module)
     decayed = {p for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     assert decayed == {module[0].weight}
+
+
+def test_layers_close_to_the_pixels_learn_slowest() -> None:
+    """Discriminative fine-tuning (Howard & Ruder 2018): the rate of a layer is that of the one behind it times a factor."""
+    spec = InputSpec(channels=3, height=32, width=32, mean=(0.5,) * 3, std=(0.2,) * 3)
+    model = EmbeddingModel(
+        ResNetOptions(depth=18), spec, embedding_dim=8, class_names=("cat", "dog"), class_scores="linear"
+    )
+    objective = CrossEntropyOptions().build(model)
+    optimizer = build_optimizer(TrainingOptions(encoder_rate=0.5, layer_decay=0.25), objective)
+    rate = {id(p): group["lr_factor"] for group in optimizer.param_groups for p in group["params"]}
+    encoder = model.encoder
+    assert rate[id(encoder.get_parameter("layer4.1.conv1.weight"))] == 0.5
+    assert rate[id(encoder.get_parameter("layer4.1.bn2.bias"))] == 0.5
+    assert rate[id(encoder.get_parameter("layer4.0.downsample.0.weight"))] == 0.5 * 0.25
+    assert rate[id(encoder.get_parameter("layer1.0.conv1.weight"))] == pytest.approx(0.5 * 0.25**7)
+    assert rate[id(encoder.get_parameter("conv1.weight"))] == pytest.approx(0.5 * 0.25**8)
+    assert {rate[id(p)] for n, p in objective.named_parameters() if not n.startswith("model.encoder.")} == {1.0}
+    assert len(rate) == sum(p.requires_grad for p in objective.parameters())
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "lars", "adamw"])

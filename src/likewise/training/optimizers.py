@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
+from likewise.models import EmbeddingModel
+from likewise.models.depths import layers_behind
 from likewise.objectives import Objective
 from likewise.recipe import TrainingOptions
 
@@ -111,15 +113,16 @@ def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
     """The optimiser that ``options`` name over the parameters of ``module`` that want a gradient.
 
     Parameters are grouped by their weight decay (none for biases and normalisation layers) and by their learning rate as a
-    multiple of the run's: ``options.encoder_rate`` for the encoders, ``module.rate_factors()`` for what the objective names.
+    multiple of the run's: ``options.encoder_rate`` for the encoders, times ``options.layer_decay`` for each layer behind a
+    parameter's own, and ``module.rate_factors()`` for what the objective names.
     """
-    factors = {"model.encoder.": options.encoder_rate, "model.text.encoder.": options.encoder_rate} | (
-        module.rate_factors() if isinstance(module, Objective) else {}
-    )
+    named = module.rate_factors() if isinstance(module, Objective) else {}
+    encoders = _encoder_rates(options, module)
     gathered: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            factor = next((f for prefix, f in factors.items() if name.startswith(prefix)), 1.0)
+            others = next((f for prefix, f in named.items() if name.startswith(prefix)), 1.0)
+            factor = encoders.get(name, others)
             gathered.setdefault((factor, parameter.ndim > 1), []).append(parameter)
     groups = [
         {"params": chosen, "weight_decay": options.weight_decay if decays else 0.0, "lr_factor": factor}
@@ -141,6 +144,21 @@ def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
             )
         case "lars":
             return LARS(groups, options.learning_rate, momentum=options.momentum)
+
+
+def _encoder_rates(options: TrainingOptions, module: nn.Module) -> dict[str, float]:
+    """The learning rates of the encoders' parameters, by name in ``module``, as multiples of the run's."""
+    model = getattr(module, "model", None)
+    if not isinstance(model, EmbeddingModel):
+        return {}
+    encoders: dict[str, nn.Module] = {"model.encoder": model.encoder}
+    if model.text is not None:
+        encoders["model.text.encoder"] = model.text.encoder
+    return {
+        f"{prefix}.{name}": options.encoder_rate * options.layer_decay**behind
+        for prefix, encoder in encoders.items()
+        for name, behind in layers_behind(encoder).items()
+    }
 
 
 def learning_rate_at(step: int, total_steps: int, options: TrainingOptions) -> float:
