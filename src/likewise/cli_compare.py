@@ -56,7 +56,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder; a comparison that is there goes on.")] = Path("runs/comparison"),
     as_json: Json = False,
 ) -> None:
-    """Compare recipes over seeds and training sizes, in one report."""
+    """Compare recipes over seeds and training sizes, in one report; the exit code is 1 where a run of it failed."""
     from likewise import verbs
     from likewise.comparison import as_dict, as_table, chosen_lines
 
@@ -77,13 +77,15 @@ def compare(
     )
     if as_json:
         print_json(as_dict(result) | {"folder": str(out)})
-        return
-    output.print(as_table(result))
-    for line in chosen_lines(result):
-        output.print(f"chosen for {line}", soft_wrap=True, markup=False)
-    for statement in result.statements:
-        output.print(f"- {statement}", soft_wrap=True, markup=False)
-    output.print(f"report: {out / 'report.html'}", soft_wrap=True, markup=False)
+    else:
+        output.print(as_table(result))
+        for line in chosen_lines(result):
+            output.print(f"chosen for {line}", soft_wrap=True, markup=False)
+        for statement in result.statements:
+            output.print(f"- {statement}", soft_wrap=True, markup=False)
+        output.print(f"report: {out / 'report.html'}", soft_wrap=True, markup=False)
+    if any(cell.status == "failed" for cell in result.cells):
+        raise typer.Exit(1)
 
 
 def _sizes(text: str | None) -> list[int | float | str] | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from command_line import Cli
 from likewise.comparison import Cell, Comparison, compare
 from likewise.comparison.metrics import per_image
 from likewise.errors import Interrupted, RecipeError, RunError, TrainingError
@@ -90,6 +91,28 @@ def test_a_failed_cell_is_recorded_the_rest_goes_on_and_it_is_tried_again(stand_
     mended = compare([CROSS, SIAMESE], seeds=2, out=tmp_path)
     assert trainer.calls == ["digits-siamese/train-all/seed-1"]
     assert [cell.status for cell in mended.cells] == ["done"] * 4
+
+
+def test_the_command_shows_what_it_has_and_ends_with_1_where_a_run_failed(
+    run_cli: Cli, stand_in: Any, tmp_path: Path
+) -> None:
+    def fails_once(recipe: Recipe) -> float:
+        if recipe.seed == 1:
+            raise TrainingError("The loss is nan at step 3.")
+        return 0.8
+
+    stand_in(fails_once)
+    command = ["compare", "digits-crossentropy", "--seeds", 2, "--out", tmp_path]
+    ended = run_cli(*command)
+    assert ended.code == 1
+    assert "failed" in ended.out
+    assert "report:" in ended.out
+    assert "The loss is nan at step 3." in ended.err
+    as_json = run_cli(*command, "--json")
+    assert as_json.code == 1
+    assert [cell["status"] for cell in as_json.json()["cells"]] == ["done", "failed"]
+    stand_in(lambda recipe: 0.8)
+    assert run_cli(*command).code == 0
 
 
 def test_a_comparison_without_one_finished_run_is_an_error(stand_in: Any, tmp_path: Path) -> None:
