@@ -207,7 +207,7 @@ def ours(source: Path, splits: Splits, epochs: int, points: int, seed: int) -> d
             with (
                 timing(module, "data_of", inner, "data"),
                 timing(module, "fit", inner, f"training {objective}"),
-                timing(measuring, "embed_split", inner, "embedding"),
+                timing(measuring, "embed_split_on", inner, "embedding"),
             ):
                 run = training(
                     f"fashion-{objective}",
