@@ -38,7 +38,7 @@ def layers_behind(network: nn.Module) -> dict[str, int]:
 
 
 def _members(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
-    """The modules that are layers, in order, with their names: a list of modules is taken apart, at any depth outside a member."""
+    """The modules that are layers, in order, with their names; what holds a list of modules is taken apart."""
     for name, child in module.named_children():
         path = f"{prefix}.{name}" if prefix else name
         if isinstance(child, nn.Sequential | nn.ModuleList):
