@@ -94,12 +94,13 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     data: Source = None,
+    on_bad_image: OnBad = None,
     as_json: Json = False,
 ) -> None:
     """Measure a finished run again, also on other images."""
     from likewise.training import Run, remeasure
 
-    metrics = remeasure(Run.load(run), data=data)
+    metrics = remeasure(Run.load(run), data=data, overrides=settings(None, on_bad_image))
     if as_json:
         print_json({"folder": str(run), "data": data, "metrics": metrics})
     else:

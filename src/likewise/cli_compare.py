@@ -12,6 +12,7 @@ from likewise.terminal import (
     BudgetOption,
     EngineOption,
     Json,
+    OnBad,
     Sets,
     Source,
     WithSettings,
@@ -52,6 +53,7 @@ def compare(
     engine: EngineOption = "local",
     data: Source = None,
     set_: Sets = None,
+    on_bad_image: OnBad = None,
     budget: BudgetOption = None,
     out: Annotated[Path, typer.Option(help="Folder; a comparison that is there goes on.")] = Path("runs/comparison"),
     as_json: Json = False,
@@ -73,7 +75,7 @@ def compare(
         engine=engine,
         data=data,
         budget=checked_budget(budget),
-        overrides=settings(set_),
+        overrides=settings(set_, on_bad_image),
     )
     if as_json:
         print_json(as_dict(result) | {"folder": str(out)})

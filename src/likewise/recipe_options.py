@@ -43,7 +43,7 @@ class DataOptions(Options):
     """
 
     source: str
-    validation: Count = Field(default=5000, gt=0)
+    validation: Count = Field(default=0.1, gt=0)
     train_size: Annotated[Count, Field(gt=0)] | Annotated[str, Field(pattern=r"^[1-9]\d*/class$")] | None = None
     learn_from: LearnFrom = "train"
     unlabeled_size: Count | None = Field(default=None, gt=0)

@@ -27,7 +27,10 @@ def amount(wanted: int | float, available: int, what: str, train: ImageDataset) 
     if isinstance(wanted, bool) or not 1 <= count <= highest:
         raise DatasetError(
             f"{what} asks for {wanted} of the {available:,} {train.split} images of {train.name}.",
-            expected=f"Expected 1 to {highest:,}.",
+            expected=f"Expected 1 to {highest:,}, or a share.",
+            advice=f"Give a share, such as data.{what}=0.1."
+            if what == "validation"
+            else f"Give fewer, or take all: data.{what}=null.",
         )
     return count
 

@@ -183,7 +183,8 @@ def load_splits(
         held_out = amount(TEST_SHARE, len(train), "test", train)
         test, train = _cut(train, order, held_out, "test")
         notes.append(
-            f"The source has no labelled test split: {len(test):,} images (20 %, stratified, seed 0) are held out."
+            f"The source has no {'' if train.labels is None else 'labelled '}test split: {len(test):,} images "
+            f"(20 %, {'' if train.labels is None else 'stratified, '}seed 0) are held out."
         )
     if own_validation is not None:
         chosen = own_validation

@@ -80,6 +80,8 @@ class _Lookup:
 
 
 def _neighbors(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]:
+    labelled = looked_up is None or column(looked_up.records, "label") is not None
+
     def draw(found: _Lookup) -> Picture:
         labels, train_labels = column(found.records, "label"), _labels(found.data.train)
         rows = found.usable
@@ -100,8 +102,11 @@ def _neighbors(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]
             "neighbors",
             "What is found",
             "Test images drawn at random, one per class while there is room, and the five training images whose "
-            "embeddings are nearest. ✓ in blue: of the same class. ✗ in orange: of another class, named below.",
-            "Rows of one test image followed by its five nearest training images, each marked right or wrong.",
+            "embeddings are nearest. ✓ in blue: of the same class. ✗ in orange: of another class, named below."
+            if labelled
+            else "Test images drawn at random and the five training images whose embeddings are nearest.",
+            "Rows of one test image followed by its five nearest training images"
+            + (", each marked right or wrong." if labelled else "."),
             make,
             photos=True,
         )

@@ -48,14 +48,17 @@ def resolve(
 ) -> Recipe:
     """The recipe that a set of options means: loaded, then overridden.
 
-    A title such as "Fashion-MNIST by siamese pairs" names the source that is learned from.
+    A title such as "Fashion-MNIST by siamese pairs" names the source that is learned from. A number of validation images
+    belongs to the recipe's own source: of another one, given as ``data``, a tenth of the training images validates.
     """
     values = dict(overrides or {})
+    loaded = load_recipe(recipe, budget=budget)
     if data is not None:
         values["data.source"] = data
+        if data != loaded.data.source and isinstance(loaded.data.validation, int):
+            values.setdefault("data.validation", 0.1)
     if seed is not None:
         values["seed"] = seed
-    loaded = load_recipe(recipe, budget=budget)
     source, (_, by, how) = values.get("data.source", loaded.data.source), loaded.title.partition(" by ")
     if by and "title" not in values and source != loaded.data.source:
         values["title"] = f"{Path(str(source)).name} by {how}"
@@ -268,7 +271,7 @@ def _warnings(splits: Splits, last: Mapping[str, Any], truncated: Mapping[str, i
     return found + list(splits.notes)
 
 
-def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
+def remeasure(run: Run, *, data: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, float]:
     """Measure a finished run again, on its own data or on another source.
 
     Images of another size or colour are brought to what the model takes. Where the classes are others, the model's own class
@@ -279,34 +282,40 @@ def remeasure(run: Run, *, data: str | None = None) -> dict[str, float]:
     are taken of it too; counts belong to the run's own source: of another one all training images count, and a tenth of
     them as validation.
 
+    Args:
+        run: finished.
+        data: another source.
+        overrides: settings of the recipe that are different this time, such as ``data.on_bad_image``.
+
     Returns:
         The new numbers.
     """
+    recipe = run.recipe.with_overrides(dict(overrides or {}))
     with working_in(run.folder), logging_to(run.folder / "log.txt"):
         if data is None:
             timings = (
                 *("collapsed", "train_steps", "train_images", "train_seconds", "total_seconds"),
                 *("images_per_second", "peak_memory_mb"),
             )
-            options = run.recipe.evaluation
+            options = recipe.evaluation
             metrics = measure(
                 run.model,
-                run.data(),
+                data_of(recipe) if overrides else run.data(),
                 run.folder,
                 protocols=options.protocols,
-                seed=run.recipe.seed,
+                seed=recipe.seed,
                 options=options,
                 reached=linear_baselines(run.evaluation.get("baselines") or {}),
             )
             metrics |= {name: run.metrics[name] for name in timings if name in run.metrics}
             write_json(run.folder / "metrics.json", metrics)
             return metrics
-        asked = run.recipe.data
+        asked = recipe.data
         counts = {"validation": 0.1, "train_size": None, "unlabeled_size": None}
         changed = {f"data.{name}": other for name, other in counts.items() if isinstance(getattr(asked, name), int)}
-        splits = data_of(run.recipe.with_overrides({"data.source": data} | changed))
+        splits = data_of(recipe.with_overrides({"data.source": data} | changed))
         folder = run.folder / "evaluations" / Path(data).name
         folder.mkdir(parents=True, exist_ok=True)
-        metrics = measure(run.model, splits, folder, options=run.recipe.evaluation)
+        metrics = measure(run.model, splits, folder, options=recipe.evaluation)
         write_json(folder / "metrics.json", metrics)
         return metrics
