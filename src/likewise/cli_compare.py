@@ -58,7 +58,10 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder; a comparison that is there goes on.")] = Path("runs/comparison"),
     as_json: Json = False,
 ) -> None:
-    """Compare recipes over seeds and training sizes, in one report; the exit code is 1 where a run of it failed."""
+    """Compare recipes over seeds and training sizes, in one report.
+
+    The exit code is 1 where a run failed; the others are in the report.
+    """
     from likewise import verbs
     from likewise.comparison import as_dict, as_table, chosen_lines
 
