@@ -111,9 +111,9 @@ def _photographs(budget: Budget) -> dict[str, Any]:
         "encoder": {"name": "efficientnet_lite", "pretrained": True, "resolution": 192},
         "text_encoder": {"name": "transformers", "source": "minilm", "max_tokens": 48},
         "embedding_dim": 512,
-        "dropout": 0.3,
+        "dropout": 0.5,
         "training": {
-            "epochs": 2 if budget == "smoke" else 16,
+            "epochs": 2 if budget == "smoke" else 20,
             "batch_size": 64 if budget == "smoke" else 256,
             "learning_rate": 2e-3,
             "weight_decay": 0.1,
