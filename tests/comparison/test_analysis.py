@@ -171,9 +171,6 @@ def test_it_is_saved_as_json_and_read_back_unchanged(stand_in: Any, tmp_path: Pa
     result = compare([CROSS, SIAMESE], seeds=2, train_sizes=[100, 0.5], overrides={"training.epochs": 2}, out=tmp_path)
     assert Comparison.load(tmp_path) == result
     assert json.loads((tmp_path / "comparison.json").read_text()) == json.loads(json.dumps(as_dict(result)))
-    assert result.command == (
-        "likewise compare digits-crossentropy digits-siamese --seeds 2 --train-sizes 100,0.5 --set training.epochs=2"
-    )
     assert result.environment == {"python": "3", "torch": "2"}
 
 

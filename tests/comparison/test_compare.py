@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,9 +15,12 @@ import pytest
 
 from command_line import Cli
 from likewise.comparison import Cell, Comparison, compare
+from likewise.comparison.command import command_of
 from likewise.comparison.metrics import per_image
 from likewise.errors import Interrupted, RecipeError, RunError, TrainingError
 from likewise.recipe import Recipe
+from likewise.recipes import load_recipe
+from likewise.terminal import settings
 from likewise.training import Run
 
 from .conftest import recipe_of
@@ -161,6 +165,11 @@ def test_an_interrupted_comparison_says_so_and_goes_on(stand_in: Any, tmp_path: 
         ({"recipes": []}, "No recipe was given"),
         ({"recipes": [CROSS, CROSS]}, "digits-crossentropy stands more than once"),
         ({"recipes": [CROSS, recipe_of("siamese", data={"source": "mnist"})]}, "data.source is 'digits' in"),
+        (
+            {"recipes": [CROSS, SIAMESE.with_overrides({"data.train_size": 100})]},
+            r"data\.train_size is None in .* 100 in .*--set data\.train_size=null",
+        ),
+        ({"recipes": [CROSS, SIAMESE.with_overrides({"data.label_column": "kind"})]}, r"data\.label_column is None in"),
         ({"recipes": [CROSS], "seeds": 0}, "The seeds are 0"),
         ({"recipes": [CROSS], "train_sizes": [100, 1.5]}, "The training sizes are 100, 1.5"),
         ({"recipes": [CROSS], "train_sizes": [0]}, "The training sizes are 0"),
@@ -171,6 +180,33 @@ def test_a_grid_that_cannot_be_compared_is_refused(arguments: dict[str, Any], me
     with pytest.raises(RecipeError, match=message):
         compare(**arguments, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_conditions_give_recipes_of_different_training_sizes_the_same_one(tmp_path: Path, stand_in: Any) -> None:
+    stand_in(lambda recipe: 0.8)
+    small = SIAMESE.with_overrides({"data.train_size": 100})
+    result = compare([CROSS, small], seeds=1, train_sizes=[50], out=tmp_path)
+    assert [Run.load(tmp_path / cell.folder).recipe.data.train_size for cell in result.cells] == [50, 50]
+
+
+def test_the_command_is_the_comparison_that_was_made_or_nothing() -> None:
+    def command(**changed: Any) -> str:
+        given: dict[str, Any] = {"recipes": ["digits-siamese"], "seeds": 2, "axes": {}, "equal": None, "trials": 0}
+        return command_of(**given | {"data": None, "budget": None, "overrides": {}} | changed)
+
+    overrides = {"data.train_size": None, "encoder.widths": (4, 8), "title": "one: two", "epochs": 3, "rate": 1e-5}
+    words = shlex.split(command(seeds=[0, 1], overrides=overrides))
+    assert words[:5] == ["likewise", "compare", "digits-siamese", "--seeds", "2"]
+    assert settings(words[6::2]) == overrides | {"encoder.widths": [4, 8]}
+    axes = {"train_sizes": ["10/class", 500], "label_noise": [0, 0.2], "unseen_classes": None}
+    assert command(axes=axes, trials=6, equal="images=5000", budget="smoke").endswith(
+        "--seeds 2 --train-sizes 10/class,500 --label-noise 0,0.2 --equal images=5000 --trials 6 --budget smoke"
+    )
+    assert command(seeds=[5, 7]) == ""
+    assert command(overrides={"encoder": Path("mine")}) == ""
+    shipped = load_recipe("digits-crossentropy", budget="smoke")
+    assert command(recipes=[shipped], budget="smoke") == "likewise compare digits-crossentropy --seeds 2 --budget smoke"
+    assert command(recipes=[SIAMESE]) == ""
 
 
 def test_a_folder_with_other_files_is_left_alone(stand_in: Any, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ import optuna
 import pytest
 
 from likewise.comparison import Comparison, as_dict, compare
+from likewise.comparison.processes import killed
 from likewise.comparison.search import SEARCH_SEED, search, search_space
 from likewise.comparison.table import chosen_lines
+from likewise.comparison.work import Outcome, Work, perform
 from likewise.errors import Interrupted, RecipeError, TrainingError
 from likewise.losses import Range
 from likewise.recipe import Recipe
@@ -172,7 +174,6 @@ def test_every_cell_takes_what_was_chosen_for_its_recipe_and_size(trying: Any, s
     assert rates["100"] < rates["0.5"]
     assert Comparison.load(tmp_path).searches == result.searches
     assert as_dict(result)["searches"][0]["space"]["training.learning_rate"] == [2e-4, 5e-3, "log"]
-    assert "--trials 6" in result.command
     assert any("6 trials of seed 1000 for each recipe and training size" in note for note in result.notes)
     assert len(chosen_lines(result)) == 4
     tryer.tried.clear()
@@ -197,6 +198,32 @@ def test_a_recipe_whose_trials_all_fail_is_shown_as_failed_and_the_rest_goes_on(
     )
     assert "digits-siamese" not in [run.parts[-3] for run in tmp_path.glob("cells/*/*/seed-0")]
     trying(lambda recipe: 0.8)
+    mended = compare([SIAMESE, CROSS], seeds=1, trials=2, out=tmp_path)
+    assert [cell.status for cell in mended.cells] == ["done", "done"]
+
+
+def test_a_search_whose_process_is_killed_has_failed_and_the_rest_goes_on(
+    trying: Any, stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine(works: Sequence[Work], begun: Callable[[int], None]) -> Iterator[tuple[int, Outcome]]:
+        # Workers of their own open the trials at once, so the tables must be there before the first begins.
+        assert not works[0].trials or optuna.get_all_study_names(storage) == []
+        for number, work in enumerate(works):
+            siamese = work.recipe.objective.name == "siamese"
+            yield number, killed(work, "SIGKILL") if siamese else perform(work, quiet=True)
+
+    storage = f"sqlite:///{tmp_path / 'search' / 'trials.sqlite3'}"
+    trying(lambda recipe: 0.8)
+    stand_in(lambda recipe: 0.8)
+    module = importlib.import_module("likewise.comparison.compare")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_engine", lambda *_, **__: engine)
+        result = compare([SIAMESE, CROSS], seeds=1, trials=2, out=tmp_path)
+    assert [cell.status for cell in result.cells] == ["failed", "done"]
+    assert "The search on validation failed: TrainingError: Its process ended" in str(result.cells[0].error)
+    assert f"see {tmp_path / 'search' / 'digits-siamese' / 'train-all'} for" in str(result.cells[0].error)
+    assert chosen_lines(result)[0].endswith("the search failed")
+    assert Comparison.load(tmp_path) == result
     mended = compare([SIAMESE, CROSS], seeds=1, trials=2, out=tmp_path)
     assert [cell.status for cell in mended.cells] == ["done", "done"]
 

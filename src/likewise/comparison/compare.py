@@ -10,19 +10,20 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from likewise.comparison.analysis import Runs, analyse
+from likewise.comparison.command import command_of
 from likewise.comparison.folder import created_at, open_comparison, refuse_changed_cells, refuse_other_trials
 from likewise.comparison.grid import Grid, plan, with_chosen
 from likewise.comparison.on_ray import on_ray
 from likewise.comparison.processes import in_processes
 from likewise.comparison.record import Comparison
 from likewise.comparison.rows import Cell, Search, TrainSize
+from likewise.comparison.search import failed_search, open_storage
 from likewise.comparison.table import write_csv
 from likewise.comparison.work import Engine, Work, in_sequence
 from likewise.errors import RecipeError, RunError, TrainingError
@@ -124,7 +125,16 @@ def compare(
             folder=folder,
             created=created_at(folder, _now()),
             updated=_now(),
-            command=_command(grid, recipes, seeds, axes, equal, trials, data, budget, overrides),
+            command=command_of(
+                recipes,
+                seeds=seeds,
+                axes=axes,
+                equal=equal,
+                trials=trials,
+                data=data,
+                budget=budget,
+                overrides=overrides,
+            ),
             budget=budget,
             overrides=overrides,
             recipes=grid.contenders,
@@ -155,15 +165,20 @@ def _engine(name: str, jobs: int | None, *, quiet: bool) -> Engine:
 
 
 def _search(comparison: Comparison, grid: Grid, runs: Runs, engine: Engine) -> Comparison:
-    """The comparison with the settings that were chosen for every recipe under every condition."""
+    """The comparison with the settings that were chosen for every recipe under every condition, or why none were."""
+    open_storage(comparison.folder)
     plans = {(cell.recipe, cell.condition): recipe for cell, recipe in reversed(grid.cells)}
     places = list(dict.fromkeys((cell.recipe, cell.condition) for cell, _ in grid.cells))
     works = [Work(plans[place], comparison.folder.absolute(), place[1], comparison.trials) for place in places]
     found: dict[int, Search] = {}
     for number, outcome in engine(works, lambda number: None):
+        if isinstance(outcome.error, RecipeError):
+            raise outcome.error  # the caller's mistake: trials of another recipe are there
         if outcome.error is not None:
-            raise outcome.error
-        if outcome.found is not None:
+            error = f"{type(outcome.error).__name__}: {outcome.error}"
+            logger.warning("search failed: %s, train size %s: %s", *places[number], error)
+            found[number] = failed_search(works[number].recipe, works[number].cell, error)
+        elif outcome.found is not None:
             found[number] = outcome.found
         searches = [found[number] for number in sorted(found)]
         comparison = _write(dataclasses.replace(comparison, searches=searches), runs, comparison)
@@ -209,11 +224,10 @@ def _fill(
 
 
 def _all_failed(comparison: Comparison, cell: Cell) -> Cell | None:
-    """The cell as failed, where every trial that should have chosen its settings failed."""
+    """The cell as failed, where the search that should have chosen its settings failed, or every trial of it."""
     for found in comparison.searches:
-        if (found.recipe, found.condition) == (cell.recipe, cell.condition) and found.chosen is None:
-            error = f"All {found.trials} trials on validation failed; the first with: {found.error}"
-            return dataclasses.replace(cell, status="failed", error=error)
+        if (found.recipe, found.condition) == (cell.recipe, cell.condition) and found.failure:
+            return dataclasses.replace(cell, status="failed", error=found.failure)
     return None
 
 
@@ -259,28 +273,3 @@ def _refuse_all_failed(comparison: Comparison) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _command(
-    grid: Grid,
-    recipes: Sequence[str | Path | Recipe],
-    seeds: int | Sequence[int],
-    axes: Mapping[str, Sequence[TrainSize] | None],
-    equal: str | None,
-    trials: int,
-    data: str | None,
-    budget: Budget | None,
-    overrides: Mapping[str, Any],
-) -> str:
-    names = [recipe.name if isinstance(recipe, Recipe) else str(recipe) for recipe in recipes]
-    words = ["likewise", "compare", *names, "--seeds", str(seeds if isinstance(seeds, int) else len(grid.seeds))]
-    for name, values in axes.items():
-        if values is not None:
-            words += [f"--{name.replace('_', '-')}", ",".join(map(str, values))]
-    given = {"equal": equal, "trials": trials or None, "data": data, "budget": budget}
-    for name, value in given.items():
-        if value is not None:
-            words += [f"--{name}", str(value)]
-    for key, value in overrides.items():
-        words += ["--set", f"{key}={value}"]
-    return shlex.join(words)

@@ -56,9 +56,13 @@ def conditions_of(
     return conditions
 
 
-def given_by_conditions(label_noise: Sequence[float] | None, unseen_classes: Sequence[float] | None) -> set[str]:
+def given_by_conditions(
+    train_sizes: Sequence[TrainSize] | None,
+    label_noise: Sequence[float] | None,
+    unseen_classes: Sequence[float] | None,
+) -> set[str]:
     """The data settings that the conditions say, so that recipes need not agree in them."""
-    given = {"label_noise": label_noise, "unseen_classes": unseen_classes}
+    given = {"train_size": train_sizes, "label_noise": label_noise, "unseen_classes": unseen_classes}
     return {name for name, values in given.items() if values is not None}
 
 

@@ -1,8 +1,9 @@
 """The plan: every recipe × condition × seed as one resolved recipe with one folder.
 
 Two recipes can be compared only where one seed gives both the same images to train, to choose and to be tested on: then
-their difference is not the difference of two draws. So source, split and image size must agree, and each seed sets the
-validation draw, the training subset, the weights and the order of the images alike for all.
+their difference is not the difference of two draws. So source, columns, split, training size and image size must agree
+(where a condition does not set them for all), and each seed sets the validation draw, the training subset, the weights and
+the order of the images alike for all.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from likewise.comparison.command import as_yaml
 from likewise.comparison.conditions import conditions_of, given_by_conditions, overrides_of
 from likewise.comparison.equal import equal_overrides
 from likewise.comparison.rows import Cell, Condition, Contender, Search, TrainSize
@@ -22,7 +24,19 @@ from likewise.training import resolve
 
 __all__ = ["Grid", "plan", "with_chosen"]
 
-_SHARED = ("source", "image_size", "validation", "on_bad_image", "memory_limit", "label_noise", "unseen_classes")
+_SHARED = (
+    "source",
+    "image_column",
+    "label_column",
+    "caption_column",
+    "image_size",
+    "validation",
+    "train_size",
+    "on_bad_image",
+    "memory_limit",
+    "label_noise",
+    "unseen_classes",
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ def plan(
     loaded = load_recipes(recipes, budget=budget)
     settings = dict(overrides) | (equal_overrides(equal, loaded) if equal is not None else {})
     resolved = [resolve(recipe, data=data, overrides=settings) for recipe in loaded]
-    _check(resolved, given_by_conditions(label_noise, unseen_classes))
+    _check(resolved, given_by_conditions(train_sizes, label_noise, unseen_classes))
     conditions = conditions_of(resolved[0], train_sizes, label_noise, unseen_classes)
     cells = []
     for recipe in resolved:
@@ -107,7 +121,7 @@ def _check(recipes: Sequence[Recipe], given: set[str]) -> None:
                 raise RecipeError(
                     f"data.{key} is {mine!r} in {first.name} and {theirs!r} in {other.name}.",
                     expected="Recipes are compared on the same images, split the same way.",
-                    advice=f"Give one value for all, such as --set data.{key}={mine}, or compare other recipes.",
+                    advice=f"Give one value for all, such as --set data.{key}={as_yaml(mine)}, or compare other recipes.",
                 )
 
 

@@ -45,7 +45,7 @@ def killed(work: Work, how: str) -> Outcome:
         error=TrainingError(
             f"Its process ended before it was done, {TRIES} times ({how}).",
             expected="Expected it to live; a kill by the system is mostly for want of memory.",
-            advice=f"Use fewer --jobs, or see {work.folder / work.cell / 'log.txt'} for how far it came.",
+            advice=f"Use fewer --jobs, or see {work.place} for how far it came.",
         )
     )
 

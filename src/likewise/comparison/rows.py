@@ -198,7 +198,8 @@ class Search:
     """What was tried on validation for one recipe and condition, and what was chosen.
 
     ``space`` has, by setting, the lowest and the highest value and ``log`` or ``linear``; ``own`` are the recipe's own values,
-    which the first trial takes. ``chosen`` and ``value`` are ``None`` where every trial failed.
+    which the first trial takes. ``chosen`` and ``value`` are ``None`` where every trial failed, or where the search itself did,
+    which then has 0 trials.
     """
 
     recipe: str
@@ -214,6 +215,15 @@ class Search:
     chosen: dict[str, float] | None
     value: float | None
     seconds: float
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing was chosen."""
+        if self.chosen is not None:
+            return None
+        if not self.trials:
+            return f"The search on validation failed: {self.error}"
+        return f"All {self.trials} trials on validation failed; the first with: {self.error}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ same choice.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from likewise.training.trial import selection_metric
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SEARCH_SEED", "search", "search_space"]
+__all__ = ["SEARCH_SEED", "failed_search", "open_storage", "search", "search_space", "trials_folder"]
 
 logger = logging.getLogger("likewise")
 
@@ -74,9 +75,9 @@ def search(recipe: Recipe, condition: str, folder: Path, trials: int, *, quiet: 
     """
     recipe = recipe.with_overrides({"seed": SEARCH_SEED})
     space = search_space(recipe)
-    place = folder / "search" / recipe.name / f"train-{condition}"
+    place = trials_folder(folder, recipe, condition)
     place.mkdir(parents=True, exist_ok=True)
-    study = _open_study(recipe, condition, space, folder / "search" / "trials.sqlite3")
+    study = _open_study(recipe, condition, space, folder)
     for number in range(len(study.trials), trials):
         values = _draw(study, recipe, space)
         shown = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in values.items())
@@ -86,11 +87,32 @@ def search(recipe: Recipe, condition: str, folder: Path, trials: int, *, quiet: 
     return _result(study.trials[:trials], recipe, condition, space)
 
 
-def _open_study(recipe: Recipe, condition: str, space: Mapping[str, Range], file: Path) -> optuna.Study:
+def failed_search(recipe: Recipe, condition: str, error: str) -> Search:
+    """What stands for a search that did not come to its end."""
+    recipe = recipe.with_overrides({"seed": SEARCH_SEED})
+    return dataclasses.replace(_result([], recipe, condition, search_space(recipe)), error=error)
+
+
+def trials_folder(folder: Path, recipe: Recipe, condition: str) -> Path:
+    """Where the trials of a recipe under a condition lie, in the folder of the comparison."""
+    return folder / "search" / recipe.name / f"train-{condition}"
+
+
+def open_storage(folder: Path) -> Any:
+    """Where finished trials stand. Made by one process before others open it: SQLite makes a table for one of two, and the
+    other one's search would fail."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    name, storage = f"{recipe.name}, train size {condition}", f"sqlite:///{file}"
+    file = folder / "search" / "trials.sqlite3"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return optuna.storages.RDBStorage(f"sqlite:///{file}")
+
+
+def _open_study(recipe: Recipe, condition: str, space: Mapping[str, Range], folder: Path) -> optuna.Study:
+    import optuna
+
+    name, storage = f"{recipe.name}, train size {condition}", open_storage(folder)
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     if study.trials and all(trial.value is None for trial in study.trials):
         # All failed; they are tried again, since what stopped them may have been mended.
@@ -99,7 +121,7 @@ def _open_study(recipe: Recipe, condition: str, space: Mapping[str, Range], file
     now = json.dumps({"recipe": recipe.model_dump(mode="json"), "space": _plain(space)})
     if study.user_attrs.get("of", now) != now:
         raise RecipeError(
-            f"{file} holds trials of another {recipe.name}.",
+            f"{folder / 'search'} holds trials of another {recipe.name}.",
             expected="A comparison goes on with the recipes, budget and settings it began with.",
             advice="Give the same options as then, or another --out.",
         )
@@ -190,7 +212,7 @@ def _result(
         metric=selection_metric(recipe),
         space=_plain(space),
         own=_own(recipe, space),
-        own_value=trials[0].value,
+        own_value=trials[0].value if trials else None,
         chosen=None if best is None else dict(best.params),
         value=None if best is None else best.value,
         seconds=sum(float(trial.user_attrs["seconds"]) for trial in done),

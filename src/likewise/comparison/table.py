@@ -90,7 +90,7 @@ def chosen_lines(comparison: Comparison) -> list[str]:
     for search in comparison.searches:
         who = f"{labels[search.recipe]}, {words[search.condition]}"
         if search.chosen is None:
-            lines.append(f"{who}: all {search.trials} trials failed")
+            lines.append(f"{who}: {f'all {search.trials} trials' if search.trials else 'the search'} failed")
             continue
         values = ", ".join(f"{key.rpartition('.')[2]} {value:.3g}" for key, value in search.chosen.items())
         lines.append(f"{who}: {values} ({100 * (search.value or 0):.2f} % on validation, {search.trials} trials)")

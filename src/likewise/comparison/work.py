@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from likewise.comparison.rows import Search
-from likewise.comparison.search import search
+from likewise.comparison.search import search, trials_folder
 from likewise.errors import Interrupted, LikewiseError
 from likewise.recipe import Recipe
 from likewise.training import train
@@ -34,6 +34,13 @@ class Work:
     folder: Path
     cell: str
     trials: int = 0
+
+    @property
+    def place(self) -> Path:
+        """Where what it has done so far can be looked at."""
+        if self.trials:
+            return trials_folder(self.folder, self.recipe, self.cell)
+        return self.folder / self.cell / "log.txt"
 
 
 @dataclass(frozen=True)
