@@ -7,6 +7,7 @@ command line turns one into a single line and exit code 2, while any other excep
 from __future__ import annotations
 
 __all__ = [
+    "DamagedIndexError",
     "DatasetError",
     "EstimatorError",
     "EvaluationError",
@@ -65,6 +66,10 @@ class RunError(LikewiseError):
 
 class SearchIndexError(LikewiseError):
     """An index is missing, damaged, of another model, or was asked what it cannot answer."""
+
+
+class DamagedIndexError(SearchIndexError):
+    """The files of an index cannot be read: nothing that was asked is to blame."""
 
 
 class ServeError(LikewiseError):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +18,10 @@ import torch
 from PIL import Image
 
 import likewise as lw
-from likewise.errors import DatasetError, Interrupted, SearchIndexError
+from likewise.errors import DamagedIndexError, DatasetError, Interrupted, SearchIndexError
 from likewise.index import Hit, feed_of_source, writing
+from likewise.index.queries import Query
+from likewise.index.searching import Searcher
 from likewise.index.stream import PixelRows
 from likewise.models import EmbeddingModel, InputSpec, SmallCNNOptions, SmallTransformerOptions
 from likewise.models.identity import model_id
@@ -102,7 +107,7 @@ def test_a_filter_is_sql_over_all_columns(shared: lw.Index, digits: lw.ImageData
     assert shared.search(image=digits.images[0], filter="price < 0") == []
 
 
-@pytest.mark.parametrize("filter", ["colour = 3", "label = ", "label = 3; DROP TABLE items", "'"])
+@pytest.mark.parametrize("filter", ["colour = 3", "label = ", "label = 3; DROP TABLE items", "'", "label / 0 = 1"])
 def test_a_filter_that_cannot_be_used_is_named(shared: lw.Index, filter: str) -> None:
     with pytest.raises(SearchIndexError, match=r"filter .* cannot be used.*over the columns id, split, label"):
         shared.search(embedding=np.ones(6), filter=filter)
@@ -207,6 +212,54 @@ def test_another_process_is_seen(empty: lw.Index, digits: lw.ImageDataset) -> No
     assert len(empty.search(embedding=np.ones(6), k=20)) == 9
 
 
+def test_a_search_stays_in_its_version_while_another_thread_writes(
+    empty: lw.Index, digits: lw.ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty.add(digits.subset(torch.arange(10)))
+    before = empty.search(embedding=np.ones(6), k=10)
+    nearest = Searcher.nearest
+
+    def nearest_then_written(self: Searcher, *arguments: Any) -> Any:
+        found = nearest(self, *arguments)
+        for write in (
+            lambda: empty.add(digits.subset(torch.arange(10, 20))),
+            lambda: empty.delete(ids=digits.ids[:5]),
+            lambda: empty.upsert(digits.subset(torch.arange(5, 10))),
+        ):
+            thread = threading.Thread(target=write)
+            thread.start()
+            thread.join()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Searcher, "nearest", nearest_then_written)
+        assert empty.search(embedding=np.ones(6), k=10) == before
+    assert {hit.id for hit in empty.search(embedding=np.ones(6), k=20)} == {*digits.ids[5:20]}
+    turn = empty._searcher.turn
+    empty.build()
+    assert empty._searcher.turn is turn
+
+
+def test_a_damaged_table_is_not_blamed_on_what_was_asked(empty: lw.Index, digits: lw.ImageDataset) -> None:
+    empty.add(digits.subset(torch.arange(10)))
+    shutil.rmtree(empty.folder / "items.lance" / "data")
+    index = lw.Index.open(empty.folder)
+    for ask in (
+        lambda: index.lookup([digits.ids[0]], ["label"]),
+        lambda: index.search(embedding=np.ones(6)),
+        lambda: index.search(embedding=np.ones(6), filter="label = 3"),
+        lambda: index.count("label = 3"),
+        lambda: list(index.scan(["id"]).batches),
+    ):
+        with pytest.raises(DamagedIndexError, match=r"index is damaged \(.*Expected all files of items\.lance"):
+            ask()
+    with pytest.raises(SearchIndexError, match="The filter 'colour = 3' cannot be used"):
+        index.count("colour = 3")
+    shutil.rmtree(empty.folder / "items.lance" / "_versions")
+    with pytest.raises(DamagedIndexError, match="is damaged"):
+        len(index)
+
+
 def test_what_does_not_fit_is_named(
     shared: lw.Index, model: EmbeddingModel, digits: lw.ImageDataset, tmp_path: Path
 ) -> None:
@@ -232,6 +285,10 @@ def test_what_does_not_fit_is_named(
         shared.search(embedding=np.full(6, np.nan))
     with pytest.raises(SearchIndexError, match="k is 0"):
         shared.search(embedding=np.ones(6), k=0)
+    with pytest.raises(SearchIndexError, match="k is -1"):
+        Query(text="a word in a caption", k=-1)
+    with pytest.raises(SearchIndexError, match=r"no column colour\. Columns: id, split"):
+        shared.lookup(["nobody"], ["colour"])
     with pytest.raises(DatasetError, match=r"nothing\.png cannot be read"):
         shared.search(image=tmp_path / "nothing.png")
     (tmp_path / "text.png").write_text("words")
@@ -241,6 +298,12 @@ def test_what_does_not_fit_is_named(
     (tmp_path / "damaged" / "index.json").write_text("{")
     with pytest.raises(SearchIndexError, match=r"index\.json cannot be read"):
         lw.Index.open(tmp_path / "damaged")
+
+
+def test_nothing_is_added_of_an_empty_data_set(empty: lw.Index, digits: lw.ImageDataset) -> None:
+    assert empty.add(digits.subset(torch.arange(0))).written == 0
+    assert len(empty) == 0
+    assert empty.lookup([], ["label"]) == []
 
 
 def test_rows_are_committed_as_they_come(

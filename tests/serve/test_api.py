@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -179,6 +180,20 @@ def test_the_page_of_the_addresses_needs_no_network(ask: Ask) -> None:
 def test_a_mistake_is_named(ask: Ask, request_: tuple[str, str, Any], status: int, said: str) -> None:
     method, address, options = request_
     refused(ask(method, address, **options), status, said)
+
+
+def test_a_damaged_index_is_the_servers_fault_and_its_place_stays_there(
+    images_only: lw.Index, digits: lw.ImageDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = lw.Index.create(tmp_path / "index", images_only.model)
+    index.add(digits)
+    ask = calling(create_app(index))
+    shutil.rmtree(index.folder / "items.lance" / "data")
+    answer = ask("GET", f"/neighbors/{quote(digits.ids[3])}")
+    refused(answer, 500, "The index of the server cannot be read", "not the request's fault")
+    assert str(tmp_path) not in answer.text
+    assert "items.lance" not in answer.text
+    assert f"The index {index.folder} is damaged" in caplog.text
 
 
 def test_a_model_without_texts_says_so(images_only: lw.Index) -> None:

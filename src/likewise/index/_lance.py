@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from likewise.errors import SearchIndexError
+from likewise.errors import DamagedIndexError, SearchIndexError
 
 __all__ = ["Distance", "LanceItems", "quoted", "write_lance"]
 
@@ -67,12 +67,13 @@ class LanceItems:
 
     def __init__(self, folder: Path, distance: Distance) -> None:
         self._metric: Literal["cosine", "l2"] = "cosine" if distance == "cosine" else "l2"
+        self._folder = folder
         self._versions = folder / f"{TABLE}.lance" / "_versions"
         self._seen: int | None = None
         try:
             self._table = _lancedb().connect(str(folder)).open_table(TABLE)
         except (OSError, ValueError, RuntimeError) as error:
-            raise SearchIndexError(
+            raise DamagedIndexError(
                 f"The table of the index {folder} cannot be read ({str(error).splitlines()[0]}).",
                 expected=f"Expected the folder {TABLE}.lance that LanceDB wrote.",
                 advice="Copy the folder again, or make the index anew.",
@@ -86,7 +87,7 @@ class LanceItems:
 
     def refresh(self) -> int:
         """Go to the newest version that any process has committed; returns its number."""
-        self._table.checkout_latest()
+        self._asked(self._table.checkout_latest)
         self._version = int(self._table.version)
         return self._version
 
@@ -123,7 +124,8 @@ class LanceItems:
 
     def delete(self, where: str) -> None:
         """Commit the table without the rows that match."""
-        self._asked(lambda: self._table.delete(where), where)
+        self.count(where)  # so that what is wrong with the condition is not taken for what is wrong with the writing
+        self._table.delete(where)
 
     def tidy(self) -> None:
         """Join small files, take new rows into the indices."""
@@ -136,8 +138,14 @@ class LanceItems:
         return found
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Columns of all rows, some thousand rows at a time, in the order in which they lie."""
-        yield from self._table.search().select(list(names)).to_batches()
+        """Columns of all rows of this version, some thousand rows at a time, in the order in which they lie."""
+        reader = self._asked(self._table.search().select(self._checked(names)).to_batches)
+
+        def read() -> Iterator[pa.RecordBatch]:
+            while (batch := self._asked(lambda: next(reader, None))) is not None:
+                yield batch
+
+        return read()
 
     def row_ids(self, where: str) -> NDArray[np.uint64]:
         """Row ids of the rows that match."""
@@ -148,16 +156,18 @@ class LanceItems:
         """Rows by row id, in the order given."""
         if not len(row_ids):
             return []
-        taken = self._table.take_row_ids(row_ids.tolist()).select(columns).with_row_id().to_arrow()
+        taken = self._asked(self._table.take_row_ids(row_ids.tolist()).select(columns).with_row_id().to_arrow)
         at = {row_id: place for place, row_id in enumerate(taken["_rowid"].to_pylist())}
         records: list[dict[str, Any]] = taken.select(columns).to_pylist()
         return [records[at[row_id]] for row_id in row_ids.tolist()]
 
     def by_id(self, ids: Sequence[str], columns: Sequence[str]) -> list[dict[str, Any] | None]:
         """Rows by their ids, in the order given; None for an id that is not there."""
+        if not ids:
+            return []
         asked = f"id IN ({', '.join(map(quoted, ids))})"
-        names = ["id", *(name for name in columns if name != "id")]
-        found = self._asked(self._table.search().select(names).where(asked).to_arrow, asked)
+        names = ["id", *(name for name in self._checked(columns) if name != "id")]
+        found = self._asked(self._table.search().select(names).where(asked).to_arrow)
         at = dict(zip(found["id"].to_pylist(), found.to_pylist(), strict=True))
         return [at.get(identity) for identity in ids]
 
@@ -176,7 +186,7 @@ class LanceItems:
 
     def indexed(self) -> set[str]:
         """Columns that have an index."""
-        return {column for index in self._table.list_indices() for column in index.columns}
+        return {column for index in self._asked(self._table.list_indices) for column in index.columns}
 
     def nearest(
         self, query: NDArray[np.float32], k: int, *, probes: int | None, where: str | None = None
@@ -196,18 +206,36 @@ class LanceItems:
         found = self._asked((search.where(where, prefilter=True) if where else search).to_arrow, where)
         return found["_rowid"].to_numpy(), found["_score"].to_numpy()
 
-    def _asked(self, call: Any, where: str | None) -> Any:
-        """Run a query; what LanceDB says of a filter becomes an error that names it."""
+    def _checked(self, columns: Sequence[str]) -> list[str]:
+        """Columns by name, all of which the table has."""
+        missing = [name for name in columns if name not in self.schema.names]
+        if missing:
+            raise SearchIndexError(
+                f"The index has no column {', '.join(missing)}.",
+                expected=f"Columns: {', '.join(self.schema.names)}.",
+            )
+        return list(columns)
+
+    def _asked(self, call: Callable[[], Any], where: str | None = None) -> Any:
+        """Read; what LanceDB says of a filter becomes an error that names it, and what it says of its files one of those."""
         try:
             # What stands behind a semicolon would not be run, but it would not be said either.
             if where is not None and ";" in re.sub(r"'[^']*'", "", where):
                 raise ValueError("it has more than one statement")
             return call()
         except (ValueError, RuntimeError, OSError) as error:
-            if where is None:
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            # A filter that cannot be planned is a ValueError; one that fails at a row, as a division by zero, says so.
+            if where is not None and (isinstance(error, ValueError) or "filter expression" in said):
+                raise SearchIndexError(
+                    f"The filter {where!r} cannot be used ({said}).",
+                    expected=f'Expected SQL over the columns {", ".join(self.schema.names)}, such as "label = 3".',
+                    advice="Put texts into single quotes and check the names of the columns.",
+                ) from error
+            if isinstance(error, ValueError):
                 raise
-            raise SearchIndexError(
-                f"The filter {where!r} cannot be used ({str(error).splitlines()[0]}).",
-                expected=f'Expected SQL over the columns {", ".join(self.schema.names)}, such as "label = 3".',
-                advice="Put texts into single quotes and check the names of the columns.",
+            raise DamagedIndexError(
+                f"The index {self._folder} is damaged ({said}).",
+                expected=f"Expected all files of {TABLE}.lance that LanceDB wrote.",
+                advice="Copy the folder again, or make the index anew.",
             ) from error

@@ -9,6 +9,7 @@ tables through an approximate index whose recall was measured.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -47,7 +48,8 @@ class Index:
         self.folder = folder
         self.manifest = manifest
         self._model = model
-        self._items = LanceItems(folder, manifest.distance)
+        self._items = LanceItems(folder, manifest.distance)  # read in turn; who writes opens the table for itself
+        self._turn = threading.RLock()
         self._searcher = self._reader()
 
     @classmethod
@@ -107,14 +109,14 @@ class Index:
 
     def count(self, filter: str | None = None) -> int:
         """Rows, all or those that match an SQL condition, such as ``"class_name = 'boot' AND split = 'test'"``."""
-        with self._searcher.turn:
+        with self._turn:
             self._items.follow()
             return self._items.count(filter)
 
     @property
     def version(self) -> int:
         """Number of the newest commit that any process has made; each commit has a larger one."""
-        with self._searcher.turn:
+        with self._turn:
             return self._items.follow()
 
     def scan(self, columns: Sequence[str]) -> Scan:
@@ -124,7 +126,7 @@ class Index:
             columns: of ``id``, ``split``, ``label``, ``class_name``, ``caption``, ``source``, ``item``, ``thumbnail``,
                 ``embedding`` and the further ones.
         """
-        with self._searcher.turn:
+        with self._turn:
             return Scan(self._items.refresh(), self._items.count(), self._items.batches(columns))
 
     def add(
@@ -149,7 +151,7 @@ class Index:
             Interrupted: SIGINT or SIGTERM came; the rows so far are there.
         """
         feed = feed_of(self.model, data, options.pop("split", None), options.pop("on_bad_image", "stop"))
-        there = known_ids(self._items, feed.ids)
+        there = known_ids(self._writer(), feed.ids)
         if there and existing == "refuse":
             raise SearchIndexError(
                 f"{len(there):,} of the {feed.total:,} ids are in the index already ({', '.join(sorted(there)[:3])} …).",
@@ -183,7 +185,7 @@ class Index:
         Raises:
             SearchIndexError: neither or both are given, or the condition cannot be used.
         """
-        return delete_rows(self.folder, self._items, ids, filter)
+        return delete_rows(self.folder, self._writer(), ids, filter)
 
     def build(self, recall: float = 0.98) -> Approximate:
         """Build the approximate index (again), so that it finds this share of the true 10 nearest.
@@ -191,16 +193,16 @@ class Index:
         ``add`` does it by itself when the table reaches 200,000 rows and when it has doubled since.
         """
         check_recall(recall)
-        self._items.refresh()
         try:
             found = build_approximate(
-                self.folder, self._items, self.manifest.embedding_dim, recall, self.manifest.distance
+                self.folder, self._writer(), self.manifest.embedding_dim, recall, self.manifest.distance
             )
             self.manifest = self.manifest.model_copy(update={"approximate": found})
             self.manifest.write(self.folder)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise not_writable(self.folder, error) from error
-        self._searcher = self._reader()
+        with self._turn:
+            self._searcher = self._reader()
         return found
 
     def search(
@@ -250,7 +252,7 @@ class Index:
             ids: any.
             columns: of the table: those of a hit, ``embedding``, and the further ones.
         """
-        with self._searcher.turn:
+        with self._turn:
             self._items.follow()
             return self._items.by_id(ids, columns)
 
@@ -266,7 +268,7 @@ class Index:
         Returns:
             For each query its ids, nearest first, and their distances.
         """
-        with self._searcher.turn:
+        with self._turn:
             self._searcher.refresh()
             row_ids, distances = self._searcher.nearest(embeddings, k, filter, exact)
             return self._searcher.names(row_ids), distances
@@ -274,16 +276,21 @@ class Index:
     def _reader(self) -> Searcher:
         approximate = self.manifest.approximate
         held = approximate is not None and approximate.held == "memory"
-        return Searcher(self._items, self.manifest, Centres.read(self.folder, self.manifest.distance) if held else None)
+        centres = Centres.read(self.folder, self.manifest.distance) if held else None
+        return Searcher(self._items, self.manifest, centres, self._turn)
+
+    def _writer(self) -> LanceItems:
+        """The table at its newest version, for one that writes: it goes on to its own commits while others read."""
+        return LanceItems(self.folder, self.manifest.distance)
 
     def _write(self, feed: Feed, kept: int, *, replace: bool, **options: Any) -> Added:
-        written, bad = write_feed(self.folder, self._items, self.model, feed, replace=replace, **options)
+        written, bad = write_feed(self.folder, self._writer(), self.model, feed, replace=replace, **options)
         if written:
             self._tidy()
         return Added(written, kept, bad)
 
     def _tidy(self) -> None:
-        rows, built = tidy(self.folder, self._items), self.manifest.approximate
+        rows, built = tidy(self.folder, self._writer()), self.manifest.approximate
         outgrown = built is not None and built.held == "memory" and rows * self.manifest.embedding_dim * 4 > MOST_BYTES
         if outgrown or rows >= max(APPROXIMATE_FROM, 0 if built is None else 2 * built.rows):
             self.build()

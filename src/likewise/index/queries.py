@@ -33,7 +33,7 @@ class Query:
     Args:
         embedding: (D,) float32 of the index's model, or None.
         text: words to look for in captions, or None. Beside an embedding they count where the index has captions.
-        k: hits.
+        k: hits, at least 1.
         filter: an SQL condition that hits must meet.
     """
 
@@ -45,6 +45,8 @@ class Query:
     def __post_init__(self) -> None:
         if self.embedding is None and self.text is None:
             raise SearchIndexError("A query has neither an embedding nor a text.", expected="Expected one, or both.")
+        if self.k < 1:
+            raise SearchIndexError(f"k is {self.k}.", expected="Expected 1 or more.")
 
 
 def query_of(

@@ -58,13 +58,20 @@ class Searcher:
         items: the table.
         manifest: of its index.
         centres: of the partitions of an approximate index that is held in memory.
+        turn: that of another reader of the same ``items``; by default a new one.
 
     Attributes:
         turn: held from ``refresh`` to the last look at what was found, so that no other thread moves the table on between.
     """
 
-    def __init__(self, items: LanceItems, manifest: Manifest, centres: Centres | None = None) -> None:
-        self.turn = threading.RLock()
+    def __init__(
+        self,
+        items: LanceItems,
+        manifest: Manifest,
+        centres: Centres | None = None,
+        turn: threading.RLock | None = None,
+    ) -> None:
+        self.turn = turn or threading.RLock()
         self._items = items
         self._manifest = manifest
         self._centres = centres

@@ -152,6 +152,8 @@ def feed_of_dataset(data: ImageDataset) -> Feed:
     """The images of a data set, as they are; the model brings them to its shape."""
 
     def batches(batch_size: int, start: int) -> Iterator[PixelRows]:
+        if start >= len(data):
+            return  # torch splits no rows into one batch of none
         for indices, pixels in data.batches(torch.arange(start, len(data)).split(batch_size)):
             chosen = indices.tolist()
             labels = [None] * len(chosen) if data.labels is None else data.labels[indices].tolist()

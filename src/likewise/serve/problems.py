@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -10,9 +11,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from likewise.errors import LikewiseError, ServeError
+from likewise.errors import DamagedIndexError, LikewiseError, ServeError
 
 __all__ = ["Problem", "answer_problems", "as_response"]
+
+logger = logging.getLogger("likewise")
 
 
 class Problem(BaseModel):
@@ -31,6 +34,15 @@ class Problem(BaseModel):
 
 def as_response(error: LikewiseError) -> JSONResponse:
     """An error as a response; what is not the server's own error is the caller's mistake."""
+    if isinstance(error, DamagedIndexError):
+        # What is wrong, and where, is for whoever runs the server: it goes to the log.
+        logger.error("%s", error)
+        error = ServeError(
+            "The index of the server cannot be read.",
+            expected="This is not the request's fault.",
+            advice="What happened stands in the log of the server.",
+            status=500,
+        )
     status = error.status if isinstance(error, ServeError) else 400
     body = Problem(got=error.got, expected=error.expected, advice=error.advice)
     headers = {"Retry-After": "1"} if status == 503 else {"WWW-Authenticate": "Bearer"} if status == 401 else {}
