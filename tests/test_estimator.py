@@ -21,6 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import likewise as lw
 from likewise.errors import EstimatorError, RecipeError
+from likewise.estimator_settings import recipe_of
 from likewise.objectives import ContrastiveOptions
 
 SMALL = {
@@ -66,6 +67,20 @@ def test_neighbours_of_unseen_digits_are_of_their_class(digits: Digits, objectiv
     assert (embedder.classes_[shares.argmax(1)] == embedder.predict(X[1200:])).all()
     norms = np.linalg.norm(embedder.transform(X[1200:]), axis=1)
     assert np.allclose(norms, 1, atol=1e-5) == of_norm_1
+
+
+@pytest.mark.parametrize(
+    ("objective", "normalize"),
+    [
+        ({"name": "triplet", "margin": 0.1}, "never"),
+        ({"name": "triplet", "margin": 0.1, "distance": "cosine"}, "output"),
+        ("multi_similarity", "output"),
+        ("margin", "never"),
+    ],
+)
+def test_embeddings_keep_their_norm_where_the_loss_reads_it(objective: Any, normalize: str) -> None:
+    parameters = lw.Embedder(objective=objective).get_params()
+    assert recipe_of(parameters, vectors=True, seed=0).normalize == normalize
 
 
 def test_the_seed_decides_everything_and_the_global_one_nothing(digits: Digits) -> None:

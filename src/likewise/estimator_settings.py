@@ -96,9 +96,10 @@ def _normalize(objective: ObjectiveOptions) -> str:
     """``never`` where the loss changes with the norm of the embeddings, so that it means something; else ``output``."""
     if isinstance(objective, MetricOptions):
         loss = objective.loss.build(num_classes=2, embedding_dim=2)
-        embeddings = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]])
-        labels = torch.tensor([0, 0, 1, 1])
+        # Two classes that overlap: where they are apart, a loss with a margin costs nothing at any scale.
+        embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, -0.8], [0.8, 0.6], [-0.6, 0.8], [-1.0, 0.0]])
+        labels = torch.tensor([0, 0, 0, 1, 1, 1])
         with torch.no_grad():
             small, large = (float(loss(scale * embeddings, labels)) for scale in (0.5, 2.0))
-        return "output" if math.isclose(small, large, rel_tol=1e-4) else "never"
+        return "output" if small != 0 and math.isclose(small, large, rel_tol=1e-4) else "never"
     return "never" if objective.name in EUCLIDEAN else "output"

@@ -50,3 +50,13 @@ def test_a_leak_and_a_wrong_label_are_listed_by_id() -> None:
 def test_an_unknown_protocol_is_named() -> None:
     with pytest.raises(EvaluationError, match="'clusters' is not known"):
         downstream(["clusters"], TRAIN, VALIDATION, TEST, num_classes=3)
+
+
+def test_a_test_split_without_the_highest_class_is_counted() -> None:
+    there = TEST.labels < 2
+    ids = tuple(np.array(TEST.ids)[there].tolist())
+    test = EmbeddedSplit(TEST.embeddings[there], TEST.labels[there], ids)
+    metrics, details = downstream(["clustering"], TRAIN, VALIDATION, test, num_classes=3)
+    counts = np.array(details["clustering"]["counts"])
+    assert counts.sum(axis=1).tolist() == [*np.bincount(test.labels), 0]
+    assert np.trace(counts) / counts.sum() == pytest.approx(metrics["clustering_accuracy"])

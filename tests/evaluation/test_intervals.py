@@ -79,6 +79,8 @@ def test_bad_input_is_named():
         wilson(1, 2, 95)
     with pytest.raises(EvaluationError, match="at least one"):
         mean_interval([])
+    with pytest.raises(EvaluationError, match=r"no hits.*at least one"):
+        clustered_wilson([], np.array([], dtype=np.int64))
     with pytest.raises(EvaluationError, match="2 values against 1"):
         paired_bootstrap([1, 0], [1])
     with pytest.raises(EvaluationError, match="NaN"):

@@ -57,6 +57,14 @@ def test_constant_columns_and_offsets_do_not_matter():
     np.testing.assert_array_equal(plain.predictions, wide.predictions)
 
 
+def test_a_column_is_held_against_its_own_size_and_not_that_of_others():
+    random, labels = np.random.default_rng(0), np.arange(200) % 2
+    noise = random.normal(size=200)
+    small = ((2 * labels - 1) + 0.1 * random.normal(size=200)) * 1e-4
+    x = np.stack([1e6 * noise, small, np.zeros(200)], axis=1).astype(np.float32)
+    assert linear_probe((x, labels), (x, labels), (x, labels)).accuracy == 1
+
+
 def test_collapsed_embeddings_predict_the_largest_class():
     x, y = np.ones((10, 3), dtype=np.float32), np.array([0] * 3 + [1] * 7)
     assert linear_probe((x, y), (x, y), (x, y)).accuracy == 0.7

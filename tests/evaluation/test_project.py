@@ -99,6 +99,11 @@ def test_trustworthiness_equals_scikit_learn(k):
         )
 
 
+def test_trustworthiness_does_not_change_where_all_is_shifted():
+    x = np.random.default_rng(0).normal(size=(100, 3))
+    assert trustworthiness(x + 1e9, x[:, :2]) == pytest.approx(trustworthiness(x, x[:, :2]), abs=1e-5)
+
+
 def test_trustworthiness_needs_enough_points():
     with pytest.raises(EvaluationError, match="below half"):
         trustworthiness(np.zeros((20, 3)), np.zeros((20, 2)))

@@ -130,6 +130,15 @@ def test_draws_are_the_same_on_any_number_of_strips_and_with_nobody_in_reach() -
     assert [t.tolist() for t in far] == [[0, 1], [1, 0], [2, 2]]
 
 
+def test_numbers_are_drawn_for_the_rows_and_not_for_the_memory() -> None:
+    x, y = batch()
+    memory = torch.randn(500, x.shape[1], dtype=x.dtype), torch.arange(500) % 50 + 100
+    one, two = (torch.Generator().manual_seed(1) for _ in range(2))
+    losses.distance_weighted_triplets(x, y, memory=memory, generator=one)
+    torch.rand(len(x), max(10, int(y.bincount().max())), generator=two, dtype=torch.float64)
+    assert torch.equal(one.get_state(), two.get_state())
+
+
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_draw_what_one_process_draws(ranks: int, gloo) -> None:  # type: ignore[no-untyped-def]
     from gloo_pool import embed, make_weights

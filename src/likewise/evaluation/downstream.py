@@ -102,6 +102,9 @@ def _clustering(splits: _Splits) -> Found:
         "silhouette": found.silhouette,
     }
     matching = found.matching or {}
+    # Test may lack the highest classes; a cluster that is matched with none of those there stands for one of these.
+    lacking = sorted({*range(splits.num_classes)} - {*matching.values()})
+    matching |= zip(sorted({*range(splits.num_classes)} - {*matching}), lacking, strict=False)
     counts = np.zeros((splits.num_classes, splits.num_classes), dtype=np.int64)
     columns = np.array([matching[cluster] for cluster in found.assignments.tolist()], dtype=np.int64)
     np.add.at(counts, (test.labels, columns), 1)

@@ -88,6 +88,10 @@ def clustered_wilson(
     """
     _check_confidence(confidence)
     right = np.asarray(hits, dtype=np.float64).ravel()
+    if not len(right):
+        raise EvaluationError(
+            "There are no hits.", expected="Expected at least one sample.", advice="Check the split: it may be empty."
+        )
     of = np.unique(as_labels(groups, "groups", len(right)), return_inverse=True)[1]
     p, n = float(right.mean()), len(right)
     variance = float(np.square(np.bincount(of, weights=right - p)).sum()) / n**2

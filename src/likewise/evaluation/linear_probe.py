@@ -124,9 +124,10 @@ def _deviation(rows: NDArray[Any], mean: NDArray[np.float64]) -> NDArray[np.floa
     for start in range(0, len(rows), 65_536):
         total += np.square(rows[start : start + 65_536] - mean).sum(axis=0)
     deviation = np.sqrt(total / len(rows))
-    # a constant column carries nothing; dividing by its rounding noise would make it look like a feature
-    scale = np.abs(mean) + deviation.max()
-    return np.where(deviation > 1e-6 * scale, deviation, np.inf).astype(np.float32)
+    # a constant column carries nothing; dividing by its rounding noise, which goes with its own size, would make it look
+    # like a feature
+    noise = np.maximum(1e-6 * np.abs(mean), np.finfo(np.float32).tiny)
+    return np.where(deviation > noise, deviation, np.inf).astype(np.float32)
 
 
 def _in_span(x: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -45,7 +45,7 @@ def trustworthiness(embeddings: ArrayLike, projection: ArrayLike, *, k: int = 10
         )
     n = len(x)
     shown = nearest(y, y, k, exclude_self=True)[1]
-    space = x.astype(np.float32) - x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    space = (x - x.mean(axis=0, dtype=np.float64)).astype(np.float32)
     squares = np.einsum("nd,nd->n", space, space)
     penalty = 0
     step = max(1, _TILE_CELLS // n)

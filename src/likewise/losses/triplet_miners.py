@@ -269,7 +269,8 @@ def distance_weighted_triplets(
     check_positive("cutoff", cutoff)
     check_positive("reach", reach)
     search = Search(embeddings, labels, unit=True, group=group, memory=memory)
-    width, total, widest = search.rows.shape[1], len(search.order), search.widest()
+    width, widest = search.rows.shape[1], search.widest()
+    total = len(search.order) - (0 if memory is None else len(memory[0]))
     source = search.rows.device if generator is None else generator.device
     start = int(search.batch.own_columns()[0]) if len(search.rows) else 0
     # one number per row and possible positive of all ranks, so that ranks draw what one process draws
