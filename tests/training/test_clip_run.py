@@ -109,3 +109,15 @@ def test_images_without_captions_are_refused(tmp_path: Path) -> None:
         lw.train("captions-clip", tmp_path / "a", data="digits", budget="smoke", quiet=True)
     with pytest.raises(TrainingError, match="names no text encoder"):
         lw.train("digits-crossentropy", tmp_path / "b", data="shapes", budget="smoke", quiet=True, objective="clip")
+
+
+def test_a_run_that_takes_the_whole_model_takes_its_text_tower(run: lw.Run, table: Path, tmp_path: Path) -> None:
+    options = {"budget": "smoke", "quiet": True, "projection": "pca", "epochs": 0, "text_encoder__max_tokens": 5, **SMALL}
+    options |= {"start": str(run.folder), "start_take": "model"}
+    taken = lw.train("captions-clip", tmp_path / "taken", data=str(table), **options)
+    assert taken.model.embed_text(["a red thing"]) == pytest.approx(run.model.embed_text(["a red thing"]))
+    assert "weights of encoder and embedding and text.encoder and text.embedding" in (
+        taken.folder / "log.txt"
+    ).read_text()
+    other = lw.train("captions-clip", tmp_path / "other", data=str(table), **options | {"text_encoder__width": 32})
+    assert "new weights for text.encoder and text.embedding" in (other.folder / "log.txt").read_text()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric.plugins import MixedPrecision
 
 from likewise.errors import RunError, TrainingError
 from likewise.models import EmbeddingModel
-from likewise.training import checkpoint, train
+from likewise.training import checkpoint, run_folder, train
 from likewise.training.checkpoint import latest_checkpoint
 
 from .test_resume import assert_same_run, tiny
@@ -77,3 +79,72 @@ def test_a_collapsed_run_is_marked_in_log_metrics_and_warnings(tmp_path: Path, m
     assert "collapsed" in run.warnings[0]
     assert "COLLAPSE after epoch 1" in (run.folder / "log.txt").read_text()
     assert run.history[0]["collapsed"] is True
+
+
+def test_a_second_start_on_a_new_folder_leaves_the_recipe_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, recipe = tmp_path / "run", tiny("cross_entropy")
+    check, checked = run_folder._check, []
+
+    def late(*args: object, **kwargs: object) -> None:
+        check(*args, **kwargs)  # type: ignore[arg-type]
+        if not checked:  # the other one starts between this one's look and its lock
+            checked.append(folder)
+            other.enter_context(run_folder.open_folder(folder, recipe, resume=False))
+
+    monkeypatch.setattr(run_folder, "_check", late)
+    with ExitStack() as other, pytest.raises(RunError, match="is working in"):
+        train(tiny("contrastive"), folder, quiet=True)
+    assert (folder / "recipe.yaml").read_text() == recipe.to_yaml()
+
+
+def test_a_file_system_without_locks_is_not_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", flock)
+    with pytest.raises(RunError, match=r"cannot be locked.*No locks available.*another file system"):
+        train(tiny("cross_entropy"), tmp_path / "run", quiet=True)
+
+
+def test_a_checkpoint_that_is_replaced_is_never_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(module.parameters())
+    (tmp_path / ".step-00000002.99.part").mkdir()  # of a process that was killed
+
+    def save(weight: float) -> None:
+        torch.nn.init.constant_(module.weight, weight)
+        checkpoint.save_checkpoint(tmp_path, module, optimizer, checkpoint.Progress(step=3), fingerprint="a")
+
+    def killed(folder: Path, **_: object) -> None:
+        (folder / "state.json").unlink(missing_ok=True)
+        raise KeyboardInterrupt
+
+    save(1.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save(2.0)
+    torch.nn.init.zeros_(module.weight)
+    newest = latest_checkpoint(tmp_path)
+    assert newest is not None
+    checkpoint.load_checkpoint(newest, module, optimizer, fingerprint="a")
+    assert module.weight.detach().unique().tolist() == [2.0]
+    save(3.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
+def test_what_scales_the_loss_is_in_the_checkpoint(tmp_path: Path) -> None:
+    module = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(module.parameters())
+    scaled, fresh = (MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu")) for _ in range(2))
+    assert scaled.scaler is not None
+    scaled.scaler.load_state_dict(scaled.scaler.state_dict() | {"scale": 8.0, "_growth_tracker": 5})
+    path = checkpoint.save_checkpoint(
+        tmp_path, module, optimizer, checkpoint.Progress(step=3), fingerprint="a", precision=scaled
+    )
+    checkpoint.load_checkpoint(path, module, optimizer, fingerprint="a", precision=fresh)
+    assert fresh.state_dict() == scaled.state_dict()
+    assert fresh.state_dict()["scale"] == 8.0

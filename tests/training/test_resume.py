@@ -16,6 +16,7 @@ import pytest
 from likewise.errors import Interrupted, RecipeError, RunError
 from likewise.recipe import Recipe
 from likewise.training import Run, train, trainer
+from likewise.training.checkpoint import latest_checkpoint
 
 UNTIMED = ("seconds", "images_per_second", "peak_memory")
 
@@ -81,6 +82,10 @@ def test_sigterm_at_any_step_saves_and_resumes_bit_identically(
         with pytest.raises(Interrupted, match=f"SIGTERM after step {stop_at} of 36.*--resume"):
             train(recipe, tmp_path / "cut", quiet=True)
     assert not (tmp_path / "cut" / "metrics.json").exists()
+    saved = latest_checkpoint(tmp_path / "cut" / "checkpoints")
+    assert saved is not None
+    progress = json.loads((saved / "state.json").read_text())["progress"]
+    assert 0 < progress["train_seconds"] <= progress["total_seconds"]
     assert_same_run(train(recipe, tmp_path / "cut", resume=True, quiet=True), whole)
 
 

@@ -1,8 +1,8 @@
 """Checkpoints: everything that the next step depends on, as safetensors and JSON, written whole or not at all.
 
-A checkpoint is a folder ``checkpoints/step-00001234`` that is written under another name, synced and renamed, so that a
-folder with that name is complete whenever the process or the machine died. The newest two are kept: should the disk fill
-while one is written, the one before it is still there.
+A checkpoint is a folder ``checkpoints/step-00001234`` that is written under another name, synced and renamed, and renamed
+again before it is removed, so that a folder with that name is complete whenever the process or the machine died. The newest
+two are kept: should the disk fill while one is written, the one before it is still there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
 from likewise.errors import RunError, TrainingError
+
+if TYPE_CHECKING:
+    from lightning_fabric.plugins import Precision
 
 __all__ = ["Progress", "latest_checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -47,16 +50,23 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, objective: nn.Module, optimizer: Optimizer, progress: Progress, *, fingerprint: str
+    folder: Path,
+    objective: nn.Module,
+    optimizer: Optimizer,
+    progress: Progress,
+    *,
+    fingerprint: str,
+    precision: Precision | None = None,
 ) -> Path:
     """Write a checkpoint into ``folder`` and forget all but the newest two.
 
     Args:
-        folder: ``checkpoints/`` of the run.
+        folder: ``checkpoints/`` of the run, where no other process writes.
         objective: the module that is trained, the model inside it.
         optimizer: its optimiser.
         progress: the position.
         fingerprint: of the training data; a run is not resumed on other data.
+        precision: what scales the loss, where the precision needs it.
 
     Raises:
         TrainingError: the checkpoint cannot be written; the one before it is untouched.
@@ -79,6 +89,7 @@ def save_checkpoint(
         "progress": vars(progress),
         "optimizer": scalars,
         "fingerprint": fingerprint,
+        "precision": precision.state_dict() if precision else {},
         "random": {
             "python": random.getstate(),
             "numpy": [algorithm, np.asarray(keys).tolist(), position, has_gauss, gauss],
@@ -86,18 +97,21 @@ def save_checkpoint(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(beside, ignore_errors=True)
+        for dead in folder.glob(".step-*.part"):  # of processes that were killed: this one alone writes here
+            shutil.rmtree(dead, ignore_errors=True)
         beside.mkdir()
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, beside / "state.safetensors")
         (beside / "state.json").write_text(json.dumps(state_json), encoding="utf-8")
         for file in beside.iterdir():
             with file.open("rb") as written:
                 os.fsync(written.fileno())
-        if path.exists():
-            shutil.rmtree(path)
+        replaced = _set_aside(path) if path.exists() else None
         beside.rename(path)
+        _sync(folder)
+        if replaced:
+            shutil.rmtree(replaced, ignore_errors=True)
         for old in sorted(folder.glob("step-*"))[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(_set_aside(old), ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(beside, ignore_errors=True)
         last = latest_checkpoint(folder)
@@ -109,12 +123,28 @@ def save_checkpoint(
     return path
 
 
+def _set_aside(path: Path) -> Path:
+    """Rename a checkpoint to what no one takes for one, before it is removed file by file."""
+    return path.rename(path.with_name(f".{path.name}.{os.getpid()}.old.part"))
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in ``folder`` to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint in ``folder``, or ``None``."""
     return max(folder.glob("step-*"), default=None)
 
 
-def load_checkpoint(path: Path, objective: nn.Module, optimizer: Optimizer, *, fingerprint: str) -> Progress:
+def load_checkpoint(
+    path: Path, objective: nn.Module, optimizer: Optimizer, *, fingerprint: str, precision: Precision | None = None
+) -> Progress:
     """Put back all that ``save_checkpoint`` wrote, the random states included.
 
     Raises:
@@ -146,6 +176,8 @@ def load_checkpoint(path: Path, objective: nn.Module, optimizer: Optimizer, *, f
             index, _, key = name.partition(".")
             moments.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        if precision is not None and state.get("precision"):
+            precision.load_state_dict(state["precision"])
         torch.set_rng_state(tensors["random.torch"])
         if "random.cuda" in tensors and torch.cuda.is_initialized():
             torch.cuda.set_rng_state(tensors["random.cuda"])

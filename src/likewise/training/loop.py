@@ -12,7 +12,6 @@ validation and writes.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -69,10 +68,8 @@ def fit(
     """
     ranks = ranks or Ranks(fabric)
     trainer = Trainer(recipe, train, objective, fabric, monitor, folder, ranks)
-    began = time.perf_counter()
     trainer.restore()
     progress = trainer.progress
-    earlier = progress.total_seconds
     stop = StopWish()
     with (
         ranks.naming_the_lost(),
@@ -89,7 +86,6 @@ def fit(
         while not trainer.over:
             trainer.epoch(stop, shown)
             line = trainer.close_epoch()
-            progress.total_seconds = earlier + time.perf_counter() - began
             wish = ranks.agree(stop.number)
             if progress.epoch % recipe.training.checkpoint_every == 0 or trainer.over or wish:
                 trainer.checkpoint()

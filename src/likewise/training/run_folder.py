@@ -33,12 +33,37 @@ def free_folder(name: str, root: Path = Path("runs")) -> Path:
     return folder
 
 
-def open_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Make ``folder`` ready for a run of ``recipe``, and write ``recipe.yaml``.
+@contextmanager
+def open_folder(folder: Path, recipe: Recipe, *, resume: bool) -> Iterator[None]:
+    """Make ``folder`` ready for a run of ``recipe``, write ``recipe.yaml``, and hold the folder for this process.
 
     Raises:
-        RunError: another run or other files are there, it cannot be written, or the disk is full.
+        RunError: another run, other files or another process are there, it cannot be written, or the disk is full.
     """
+    _check(folder, recipe, resume=resume)
+    with ExitStack() as held:
+        try:
+            held.enter_context(working_in(folder))
+            _check(folder, recipe, resume=resume)  # another start may have come first
+            free = shutil.disk_usage(folder).free
+            if free < LEAST_FREE_BYTES:
+                raise RunError(
+                    f"The disk of {folder} has {free / 2**20:.0f} MB left.",
+                    expected=f"Expected at least {LEAST_FREE_BYTES // 2**20} MB for a run.",
+                    advice="Free some space or choose another --out.",
+                )
+            write_text(folder / "recipe.yaml", recipe.to_yaml())
+        except OSError as error:
+            raise RunError(
+                f"{folder} cannot be written ({error.strerror or error}).",
+                expected="Expected a folder that can be made and written.",
+                advice="Choose another --out, or change its permissions.",
+            ) from error
+        yield
+
+
+def _check(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Raise what stands against a run of ``recipe`` in ``folder``, in which nothing is changed."""
     written = folder / "recipe.yaml"
     if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
         if not written.is_file():
@@ -54,22 +79,6 @@ def open_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
                 advice="Pass --resume to go on with it, or choose another --out.",
             )
         _same(Recipe.from_yaml(written.read_text("utf-8"), origin=str(written)), recipe, folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        if free < LEAST_FREE_BYTES:
-            raise RunError(
-                f"The disk of {folder} has {free / 2**20:.0f} MB left.",
-                expected=f"Expected at least {LEAST_FREE_BYTES // 2**20} MB for a run.",
-                advice="Free some space or choose another --out.",
-            )
-        write_text(written, recipe.to_yaml())
-    except OSError as error:
-        raise RunError(
-            f"{folder} cannot be written ({error.strerror or error}).",
-            expected="Expected a folder that can be made and written.",
-            advice="Choose another --out, or change its permissions.",
-        ) from error
 
 
 @contextmanager
@@ -82,16 +91,16 @@ def open_together(folder: Path, recipe: Recipe, ranks: Ranks, *, resume: bool) -
     Raises:
         RunError: as ``open_folder``; or another machine does not see the folder.
     """
-    ranks.on_first(lambda: open_folder(folder, recipe, resume=resume))
-    ranks.together(lambda: _wait_for(folder))
     with ExitStack() as held:
 
         def hold() -> bool:
-            held.enter_context(working_in(folder))
+            held.enter_context(open_folder(folder, recipe, resume=resume))
             held.enter_context(logging_to(folder / "log.txt"))
             return (folder / "metrics.json").is_file()
 
-        yield bool(ranks.agree(int(ranks.on_first(hold) or False)))
+        finished = ranks.on_first(hold) or False
+        ranks.together(lambda: _wait_for(folder))
+        yield bool(ranks.agree(int(finished)))
 
 
 def _wait_for(folder: Path) -> None:
@@ -140,18 +149,24 @@ def working_in(folder: Path) -> Iterator[None]:
     """Hold the folder for this process; the lock goes with the process, however it ends.
 
     Raises:
-        RunError: another process works in it.
+        RunError: another process works in it, or its file system knows no locks.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             lock.seek(0)
             raise RunError(
                 f"Process {lock.read().strip() or '?'} is working in {folder}.",
                 expected="Expected a folder that no other process trains in.",
                 advice="Wait for it, stop it, or choose another --out.",
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"{folder} cannot be locked against other processes ({error.strerror or error}).",
+                expected="Expected a file system that knows locks (flock).",
+                advice="Choose an --out on another file system, or have this one mounted with locks.",
             ) from error
         lock.seek(0)
         lock.truncate()

@@ -49,7 +49,8 @@ def take_weights(model: EmbeddingModel, start: Path, take: Take) -> None:
     Args:
         model: changed in place.
         start: a run or model folder.
-        take: ``encoder`` alone, or the whole ``model``: of the embedding layer and the class scores what has the same shape.
+        take: ``encoder`` alone, or the whole ``model``: of the embedding layer and the class scores what has the same shape, and
+            the text encoder with its embedding layer where it has the same options.
 
     Raises:
         ModelError: there is no model in ``start``.
@@ -74,14 +75,22 @@ def take_weights(model: EmbeddingModel, start: Path, take: Take) -> None:
             advice=f"Set data.image_size={source.input.height}.",
         ) from error
     model.adopt_input(source.input)
-    taken = ["encoder"]
+    taken, left = ["encoder"], []
     if take == "model":
         own, theirs = model.state_dict(), source.state_dict()
-        for part in ("embedding", "classifier"):
+        same_texts = model.text is not None and source.text is not None and model.text.options == source.text.options
+        for part in ("embedding", "classifier", "text.encoder", "text.embedding"):
             names = [name for name in own if name.startswith(f"{part}.")]
-            if names and all(name in theirs and theirs[name].shape == own[name].shape for name in names):
-                with torch.no_grad():
-                    for name in names:
-                        own[name].copy_(theirs[name])
-                taken.append(part)
+            if not names:
+                continue
+            fits = all(name in theirs and theirs[name].shape == own[name].shape for name in names)
+            if not fits or (part.startswith("text.") and not same_texts):
+                left.append(part)
+                continue
+            with torch.no_grad():
+                for name in names:
+                    own[name].copy_(theirs[name])
+            taken.append(part)
     logger.info("weights of %s from %s", " and ".join(taken), start)
+    if left:
+        logger.info("new weights for %s: the model in %s has none of the same kind and shape", " and ".join(left), start)

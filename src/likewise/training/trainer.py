@@ -80,6 +80,7 @@ class Trainer:
         self.progress = Progress()
         self.losses = StepLosses(fabric.device)
         self.last_loss: float | None = None
+        self._began, self._earlier = time.perf_counter(), 0.0
 
     def restore(self) -> None:
         """Take up the newest checkpoint, if there is one, and cut ``metrics.jsonl`` back to it."""
@@ -89,21 +90,35 @@ class Trainer:
         newest = latest_checkpoint(checkpoints) if self.ranks.first else None
         name = self.ranks.from_first(newest.name if newest else "")
         if name:
-            fingerprint = self.train.fingerprint
             self.progress = self.ranks.together(
-                lambda: load_checkpoint(checkpoints / name, self.objective, self.optimizer, fingerprint=fingerprint)
+                lambda: load_checkpoint(
+                    checkpoints / name,
+                    self.objective,
+                    self.optimizer,
+                    fingerprint=self.train.fingerprint,
+                    precision=self.fabric.strategy.precision,
+                )
             )
+            self._earlier = self.progress.total_seconds
             logger.info("resumed from %s", self.place())
         lines = "".join(json.dumps(line) + "\n" for line in self.progress.history)
         self.ranks.on_first(lambda: write_text(history, lines))
 
     def checkpoint(self) -> None:
         """Save the present position, where there is a folder for it; every loss so far has been looked at before."""
+        self.progress.total_seconds = self._earlier + time.perf_counter() - self._began
         if self.folder is None:
             return
-        checkpoints, fingerprint = self.folder / "checkpoints", self.train.fingerprint
+        checkpoints = self.folder / "checkpoints"
         self.ranks.on_first(
-            lambda: save_checkpoint(checkpoints, self.objective, self.optimizer, self.progress, fingerprint=fingerprint)
+            lambda: save_checkpoint(
+                checkpoints,
+                self.objective,
+                self.optimizer,
+                self.progress,
+                fingerprint=self.train.fingerprint,
+                precision=self.fabric.strategy.precision,
+            )
         )
 
     def epoch(self, stop: StopWish, shown: StepProgress) -> None:

@@ -16,7 +16,7 @@ from likewise.recipe import Recipe
 from likewise.training.files import read_json
 from likewise.training.measure import embed_split
 from likewise.training.measure_texts import caption_recall
-from likewise.training.run_folder import logging_to, open_folder, working_in
+from likewise.training.run_folder import logging_to, open_folder
 from likewise.training.train import train_in
 
 __all__ = ["selection_metric", "try_out"]
@@ -33,8 +33,7 @@ def try_out(recipe: Recipe, folder: Path, *, quiet: bool = False) -> dict[str, f
     Raises:
         As ``train`` does.
     """
-    open_folder(folder, recipe, resume=True)
-    with working_in(folder), logging_to(folder / "log.txt"):
+    with open_folder(folder, recipe, resume=True), logging_to(folder / "log.txt"):
         if not (folder / "metrics.json").is_file():
             train_in(folder, recipe, quiet=quiet, measured=_validate)
         for unneeded in ("checkpoints", "model", "stages"):
