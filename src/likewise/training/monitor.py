@@ -57,20 +57,22 @@ class Monitor:
         self._probe = probe
 
     def look(self, objective: Objective, device: torch.device) -> dict[str, Any]:
-        """Numbers for the epoch's line: val_loss (and what explains it), val_effective_rank, val_spread,
-        val_knn1_accuracy, val_linear_probe_accuracy (where asked for), collapsed.
+        """Numbers for the epoch's line: val_loss (and what explains it), val_effective_rank, val_spread (both of two images
+        or more), val_knn1_accuracy, val_linear_probe_accuracy (where asked for), collapsed.
         """
         training = objective.training
         objective.eval()
         with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
             line: dict[str, Any] = self._explained(objective, device)
             queries, _ = objective.model.embed_batches(_blocks(self._queries))
-            health = inspect_embeddings(torch.from_numpy(queries))
-            line["val_effective_rank"] = health.effective_rank
-            line["val_spread"] = health.spread
-            line["collapsed"] = health.collapsed
-            if health.collapsed:
-                line["collapse_reason"] = health.reason
+            line["collapsed"] = False
+            if len(queries) > 1:  # a single one says nothing about the space
+                health = inspect_embeddings(torch.from_numpy(queries))
+                line["val_effective_rank"] = health.effective_rank
+                line["val_spread"] = health.spread
+                line["collapsed"] = health.collapsed
+                if health.collapsed:
+                    line["collapse_reason"] = health.reason
             if self._gallery.labels is not None and self._queries.labels is not None:
                 gallery, _ = objective.model.embed_batches(_blocks(self._gallery))
                 found = knn(gallery, self._gallery.labels, queries, self._queries.labels, k=1)

@@ -28,11 +28,11 @@ from likewise.training.measure import measure
 from likewise.training.monitor import Monitor
 from likewise.training.ranks import Ranks
 from likewise.training.run import Run, data_of
-from likewise.training.run_folder import free_folder, logging_to, open_together, working_in
+from likewise.training.run_folder import free_folder, open_together
 from likewise.training.tensorboard import Events
-from likewise.training.text_baselines import edge_warnings, linear_baselines, text_baselines
+from likewise.training.text_baselines import edge_warnings, text_baselines
 
-__all__ = ["remeasure", "resolve", "train", "train_in"]
+__all__ = ["resolve", "train", "train_in"]
 
 logger = logging.getLogger("likewise")
 Measure = Callable[[EmbeddingModel, Splits, Path], dict[str, float]]
@@ -269,53 +269,3 @@ def _warnings(splits: Splits, last: Mapping[str, Any], truncated: Mapping[str, i
     if cut:
         found.append(f"{cut:,} captions are longer than the text encoder reads and were cut.")
     return found + list(splits.notes)
-
-
-def remeasure(run: Run, *, data: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """Measure a finished run again, on its own data or on another source.
-
-    Images of another size or colour are brought to what the model takes. Where the classes are others, the model's own class
-    scores say nothing about them and are left out; neighbours and probe learn the new ones from that source's train split.
-
-    On its own data the run's files are replaced, its timings kept. On another source everything is written to
-    ``evaluations/<source>/`` in the run folder and the run itself stays as it is. Shares of images that the recipe asks for
-    are taken of it too; counts belong to the run's own source: of another one all training images count, and a tenth of
-    them as validation.
-
-    Args:
-        run: finished.
-        data: another source.
-        overrides: settings of the recipe that are different this time, such as ``data.on_bad_image``.
-
-    Returns:
-        The new numbers.
-    """
-    recipe = run.recipe.with_overrides(dict(overrides or {}))
-    with working_in(run.folder), logging_to(run.folder / "log.txt"):
-        if data is None:
-            timings = (
-                *("collapsed", "train_steps", "train_images", "train_seconds", "total_seconds"),
-                *("images_per_second", "peak_memory_mb"),
-            )
-            options = recipe.evaluation
-            metrics = measure(
-                run.model,
-                data_of(recipe) if overrides else run.data(),
-                run.folder,
-                protocols=options.protocols,
-                seed=recipe.seed,
-                options=options,
-                reached=linear_baselines(run.evaluation.get("baselines") or {}),
-            )
-            metrics |= {name: run.metrics[name] for name in timings if name in run.metrics}
-            write_json(run.folder / "metrics.json", metrics)
-            return metrics
-        asked = recipe.data
-        counts = {"validation": 0.1, "train_size": None, "unlabeled_size": None}
-        changed = {f"data.{name}": other for name, other in counts.items() if isinstance(getattr(asked, name), int)}
-        splits = data_of(recipe.with_overrides({"data.source": data} | changed))
-        folder = run.folder / "evaluations" / Path(data).name
-        folder.mkdir(parents=True, exist_ok=True)
-        metrics = measure(run.model, splits, folder, options=recipe.evaluation)
-        write_json(folder / "metrics.json", metrics)
-        return metrics

@@ -1,0 +1,74 @@
+"""A finished run on another source: its own difficulties and ratings stay at home, and no source overwrites another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import likewise as lw
+from likewise.training import Run, remeasure, train
+
+from .captioned import write_captioned
+from .test_resume import tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("runs") / "noisy"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIKEWISE_HOME", str(out.parent / "home"))
+        return train(
+            tiny("cross_entropy", epochs=1), out, quiet=True, data__label_noise=0.4, data__train_size=60,
+            data__validation=1, projection="pca",
+        )  # fmt: skip
+
+
+def write_folder(folder: Path, level: int) -> Path:
+    draws = torch.Generator().manual_seed(level)
+    for number in range(60):
+        pixels = torch.randint(0, 120, (8, 8), generator=draws, dtype=torch.uint8).numpy() + level * (number % 2)
+        path = folder / f"class {number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype("uint8")).save(path)
+    return folder
+
+
+def test_one_validation_image_is_no_collapse(run: Run) -> None:
+    assert run.metrics["collapsed"] == 0.0
+    assert "NaN" not in (run.folder / "metrics.jsonl").read_text()
+    assert "val_spread" not in run.history[0]
+
+
+def test_other_sources_keep_their_labels_and_their_folders(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (write_folder(tmp_path / name / "photos", level) for name, level in (("a", 60), ("b", 120)))
+    for source in (first, second, first):
+        remeasure(run, data=str(source))
+    monkeypatch.chdir(second)
+    remeasure(run, data=".")
+    evaluations = run.folder / "evaluations"
+    names = sorted(path.name for path in evaluations.iterdir())
+    assert len(names) == 2
+    assert names[0] == "photos"
+    sources = [json.loads((evaluations / name / "source.json").read_text())["source"] for name in names]
+    assert sources == [str(first.resolve()), str(second.resolve())]
+    for name in names:
+        notes = json.loads((evaluations / name / "evaluation.json").read_text())["notes"]
+        assert not any("wrong on purpose" in note for note in notes)
+
+
+def test_ratings_of_the_runs_own_images_are_not_asked_of_others(tmp_path: Path) -> None:
+    table = write_captioned(tmp_path, count=40)
+    run = lw.train(
+        "captions-clip", tmp_path / "run", data=str(table), budget="smoke", quiet=True, epochs=0, projection="pca",
+        encoder__widths=(4, 8), text_encoder__width=16, text_encoder__heads=2,
+    )  # fmt: skip
+    written = run.recipe.with_overrides({"evaluation.ratings": str(tmp_path / "gone.txt")})
+    (run.folder / "recipe.yaml").write_text(written.to_yaml())
+    metrics = remeasure(Run.load(run.folder), data=str(table))
+    assert "text_to_image_recall_at_1" in metrics
