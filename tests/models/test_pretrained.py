@@ -21,6 +21,7 @@ from likewise.models import (
     load_model,
     save_model,
 )
+from likewise.models.depths import layers_behind
 from tiny_text_model import write_tiny_text_model
 
 transformers = pytest.importorskip("transformers", reason="needs likewise[clip]")
@@ -166,3 +167,88 @@ def test_efficientnet_takes_its_imagenet_weights_whole() -> None:
     grey = EfficientNetLiteOptions(pretrained=True).build(1, (64, 64)).eval()
     with torch.no_grad():
         torch.testing.assert_close(grey(pictures[:, :1]), encoder(pictures[:, :1].expand(-1, 3, -1, -1)))
+
+
+@pytest.fixture(scope="module")
+def without_class_token(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny Swin, a tiny SigLIP and a tiny masked autoencoder."""
+    torch.manual_seed(0)
+    sides = {"image_size": 16, "patch_size": 4}
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32} | sides
+    networks = {
+        "swin": transformers.SwinModel(
+            transformers.SwinConfig(embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=2, **sides)
+        ),
+        "siglip": transformers.SiglipVisionModel(transformers.SiglipVisionConfig(**small)),
+        "mae": transformers.ViTMAEModel(transformers.ViTMAEConfig(decoder_hidden_size=16, **small)),
+    }
+    folders = {}
+    for name, network in networks.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        network.save_pretrained(folders[name])
+    return folders
+
+
+@pytest.mark.parametrize("kind", ["swin", "siglip"])
+def test_a_network_without_class_token_gives_the_mean_over_its_patches(
+    without_class_token: dict[str, Path], kind: str
+) -> None:
+    encoder = PretrainedImageOptions(source=str(without_class_token[kind])).build(3, (16, 16)).eval()
+    pixels = torch.randn(2, 3, 16, 16)
+    network = transformers.AutoModel.from_pretrained(without_class_token[kind]).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(pixels), network(pixel_values=pixels).last_hidden_state.mean(dim=1))
+
+
+def test_a_masked_autoencoder_sees_whole_images(without_class_token: dict[str, Path]) -> None:
+    folder = without_class_token["mae"]
+    encoder = PretrainedImageOptions(source=str(folder)).build(3, (16, 16)).eval()
+    pixels = torch.randn(2, 3, 16, 16)
+    network = transformers.AutoModel.from_pretrained(folder, mask_ratio=0.0).eval()
+    with torch.no_grad():
+        found = encoder(pixels)
+        torch.testing.assert_close(found, network(pixel_values=pixels).last_hidden_state[:, 0])
+        assert torch.equal(found, encoder(pixels))
+        restored = encoder.options.build(3, (16, 16)).eval()  # type: ignore[union-attr]
+        restored.load_state_dict(encoder.state_dict())
+        assert torch.equal(found, restored(pixels))
+
+
+def test_what_the_features_do_not_depend_on_is_not_trained_and_no_layer(tmp_path: Path) -> None:
+    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    transformers.BertModel(transformers.BertConfig(vocab_size=9, **size)).save_pretrained(tmp_path)
+    vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"])}
+    transformers.BertTokenizer(vocab=vocabulary).save_pretrained(tmp_path)
+    encoder = PretrainedTextOptions(source=str(tmp_path)).build()
+    still = [name for name, parameter in encoder.named_parameters() if not parameter.requires_grad]
+    assert still == ["network.pooler.dense.weight", "network.pooler.dense.bias"]
+    behind = layers_behind(encoder)
+    assert behind["network.encoder.layer.1.output.dense.weight"] == 0
+    assert behind["network.encoder.layer.0.output.dense.weight"] == 1
+    assert behind["network.embeddings.word_embeddings.weight"] == 2
+    dino = transformers.Dinov2Config(
+        image_size=28, patch_size=14, **{k: v for k, v in size.items() if "inter" not in k}
+    )
+    transformers.Dinov2Model(dino).save_pretrained(tmp_path / "dino")
+    image = PretrainedImageOptions(source=str(tmp_path / "dino")).build(3, (28, 28))
+    still = [name for name, parameter in image.named_parameters() if not parameter.requires_grad]
+    assert still == ["network.embeddings.mask_token"]
+
+
+def test_texts_are_no_longer_than_there_are_positions(text_folder: Path, tmp_path: Path) -> None:
+    config = transformers.MPNetConfig(
+        vocab_size=11, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=20,
+    )  # fmt: skip
+    shutil.copytree(text_folder, tmp_path, dirs_exist_ok=True)
+    transformers.MPNetModel(config).save_pretrained(tmp_path)
+    encoder = PretrainedTextOptions(source=str(tmp_path), max_tokens=64).build().eval()
+    assert encoder.options.max_tokens == 18
+    tokens = encoder.tokenize(["a dog " * 20])
+    assert torch.isfinite(encoder(tokens.ids, tokens.lengths)).all()
+
+
+@pytest.mark.parametrize("options", [PretrainedImageOptions, EfficientNetLiteOptions])
+def test_a_resolution_is_not_negative(options: type[PretrainedImageOptions]) -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        options(resolution=-1)

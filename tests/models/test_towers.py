@@ -105,3 +105,16 @@ def test_unknown_text_encoders_and_bad_widths_are_named() -> None:
         SmallTransformerOptions().build()
     with pytest.raises(ModelError, match="multiple of the heads"):
         SmallTransformerOptions(width=9, heads=2).fitted(["a"]).build()
+
+
+def test_half_precision_takes_features_that_were_kept_in_full() -> None:
+    frozen = model()
+    frozen.freeze_encoder()
+    assert frozen.text is not None
+    frozen.text.freeze_encoder()
+    rows = frozen.frozen_features(torch.zeros(2, 1, 12, 12, dtype=torch.uint8))
+    states = frozen.text.frozen_states(frozen.text.encoder.tokenize(CAPTIONS))
+    half = frozen.to(torch.bfloat16)
+    assert half(rows).dtype == torch.bfloat16
+    assert half.text is not None
+    assert half.text.from_frozen(states.rows[:, None], states.length).dtype == torch.bfloat16

@@ -3,7 +3,7 @@
 Fine-tuning wants it: what is close to the pixels is general already and should move least (Howard & Ruder 2018, "Universal
 Language Model Fine-tuning for Text Classification", section 3.2). A network says its layers by how it is put together: the
 members of its ``nn.Sequential`` and ``nn.ModuleList`` in their order, and what is registered before and behind them. A member
-without a matrix or a filter, such as a normalisation, belongs to the layer before it.
+without a matrix or a filter, such as a normalisation, belongs to the layer before it. Only what wants a gradient counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ __all__ = ["layers_behind"]
 
 
 def layers_behind(network: nn.Module) -> dict[str, int]:
-    """For each parameter, by name, the number of layers between its own and the end of ``network``: 0 in the last one.
+    """For each parameter that wants a gradient, by name, the number of layers between its own and the end of ``network``:
+    0 in the last one.
 
     Args:
         network: whose modules are registered in the order in which they are passed.
@@ -29,12 +30,13 @@ def layers_behind(network: nn.Module) -> dict[str, int]:
     positions: dict[str, int] = {}
     layer = -1
     for prefix, member in _members(network, ""):
-        parameters = dict(member.named_parameters(prefix))
+        parameters = {name: each for name, each in member.named_parameters(prefix) if each.requires_grad}
         if layer < 0 or any(parameter.ndim > 1 for parameter in parameters.values()):
             layer += 1
         positions |= dict.fromkeys(parameters, layer)
     # a parameter of the network itself, such as a class token, stands before its layers
-    return {name: layer - positions.get(name, 0) for name, _ in network.named_parameters()}
+    trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    return {name: layer - positions.get(name, 0) for name in trained}
 
 
 def _members(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
@@ -45,7 +47,7 @@ def _members(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
             yield from _opened(child, path)
         elif any(isinstance(inner, nn.ModuleList | nn.Sequential) for inner in child.modules()):
             yield from _members(child, path)
-        elif any(True for _ in child.parameters()):
+        elif any(parameter.requires_grad for parameter in child.parameters()):
             yield path, child
 
 
@@ -55,5 +57,5 @@ def _opened(container: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]
         path = f"{prefix}.{name}"
         if isinstance(child, nn.Sequential | nn.ModuleList):
             yield from _opened(child, path)
-        elif any(True for _ in child.parameters()):
+        elif any(parameter.requires_grad for parameter in child.parameters()):
             yield path, child

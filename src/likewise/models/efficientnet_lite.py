@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from likewise.errors import ModelError
@@ -129,7 +130,7 @@ class EfficientNetLiteOptions(EncoderOptions):
 
     name: Literal["efficientnet_lite"] = "efficientnet_lite"
     pretrained: bool = False
-    resolution: int = 0
+    resolution: int = Field(default=0, ge=0)
 
     @property
     def pixel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

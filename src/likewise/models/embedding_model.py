@@ -158,6 +158,7 @@ class EmbeddingModel(nn.Module):
 
     def features_of_frozen(self, rows: Tensor) -> Tensor:
         """Features of what ``frozen_features`` gave."""
+        rows = rows.to(self.mean.dtype)
         if not self.trained_blocks:
             return rows
         grid = rows.unflatten(1, self.frozen_shape).contiguous(memory_format=torch.channels_last)

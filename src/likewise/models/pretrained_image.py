@@ -13,19 +13,25 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from likewise.errors import ModelError
 from likewise.models._options import Encoder, EncoderOptions
 from likewise.models.pretrained_text import LOADING_ERRORS, first_line, import_transformers, quietly
+from likewise.models.unused import freeze_unused
 
 __all__ = ["PretrainedImage", "PretrainedImageOptions"]
 
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
+_BLANK = 64  # side of the image that shows what the features depend on, for a network that takes any
 
 
 class PretrainedImage(Encoder):
-    """A vision model of ``transformers``: the first token of its last layer, or the mean over its grid.
+    """A vision model of ``transformers``: the class token of its last layer, or where it has none the mean over its grid.
+
+    A masked autoencoder sees whole images here.
 
     Args:
         options: complete, with architecture.
@@ -40,14 +46,31 @@ class PretrainedImage(Encoder):
         config = network.config
         sizes = getattr(config, "hidden_sizes", None)
         self.out_features = int(sizes[-1] if sizes else config.hidden_size)
+        names = (name.rpartition(".")[2] for name, _ in network.named_parameters())
+        self._has_class_token = any(name in _CLASS_TOKENS for name in names)
+        #: Patches in their own order, for a network that would else draw which ones it sees.
+        self._patches = 0
+        if getattr(config, "mask_ratio", None) is not None and config.model_type == "vit_mae":
+            config.mask_ratio = 0.0
+            self._patches = int(network.embeddings.patch_embeddings.num_patches)
+        with torch.enable_grad():
+            side = self.resolution or _BLANK
+            freeze_unused(network.eval(), self(torch.zeros(1, 3, side, side)))
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) float to (N, F) float; grey images count as colour ones."""
         side = self.resolution
         if side and tuple(images.shape[2:]) != (side, side):
             images = F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
-        hidden: Tensor = self.network(pixel_values=images.expand(-1, 3, -1, -1)).last_hidden_state
-        return hidden.mean(dim=(2, 3)) if hidden.ndim == 4 else hidden[:, 0]
+        order = (
+            {"noise": torch.arange(self._patches, device=images.device).expand(len(images), -1)}
+            if self._patches
+            else {}
+        )
+        hidden: Tensor = self.network(pixel_values=images.expand(-1, 3, -1, -1), **order).last_hidden_state
+        if hidden.ndim == 4:
+            return hidden.mean(dim=(2, 3))
+        return hidden[:, 0] if self._has_class_token else hidden.mean(dim=1)
 
 
 class PretrainedImageOptions(EncoderOptions):
@@ -61,7 +84,7 @@ class PretrainedImageOptions(EncoderOptions):
 
     name: Literal["transformers"] = "transformers"
     source: str = ""
-    resolution: int = 0
+    resolution: int = Field(default=0, ge=0)
     architecture: dict[str, Any] | None = None
 
     @property

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from likewise.errors import ModelError
 from likewise.models._options import check_blocks
 from likewise.models._text_options import TextEncoder, TextEncoderOptions, Tokens, pad
+from likewise.models.unused import freeze_unused
 
 __all__ = [
     "LOADING_ERRORS",
@@ -59,6 +60,8 @@ class PretrainedText(TextEncoder):
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._frames = self._tokenizer.num_special_tokens_to_add(False) > 1
+        with torch.enable_grad():
+            freeze_unused(network.eval(), self(torch.zeros(1, 2, dtype=torch.int64), torch.tensor([2])))
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
         """The tokenizer's own tokens; of what is too long the middle is kept off, the closing token stays."""
@@ -176,16 +179,24 @@ class PretrainedTextOptions(TextEncoderOptions):
                 expected="Expected an encoder of texts alone.",
                 advice="Give a text model such as distilbert-base-uncased.",
             )
-        longest = int(getattr(network.config, "max_position_embeddings", self.max_tokens))
         complete = self.model_copy(
             update={
                 "architecture": json.loads(network.config.to_json_string(use_diff=False)),
                 "tokenizer": saved,
                 "pooling": self.pooling or _pooling_of(place),
-                "max_tokens": min(self.max_tokens, longest),
+                "max_tokens": min(self.max_tokens, _positions(network) or self.max_tokens),
             }
         )
         return PretrainedText(complete, network)
+
+
+def _positions(network: Any) -> int:
+    """Tokens that the network has positions for; 0 where it does not say."""
+    longest = int(getattr(network.config, "max_position_embeddings", 0))
+    for name, module in network.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            return longest - module.padding_idx - 1  # RoBERTa and its kin count from behind their padding
+    return longest
 
 
 @contextmanager

@@ -152,6 +152,7 @@ class TextTower(nn.Module):
 
     def features_of_frozen(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Features (N, F) of the same."""
+        states = states.to(next(self.encoder.parameters()).dtype)
         return self.encoder.upper(states, lengths, self.trained_blocks) if self.trained_blocks else states[:, 0]
 
     def embed(self, texts: Sequence[str], *, normalize: bool = True, batch_size: int = 256) -> NDArray[np.float32]:
