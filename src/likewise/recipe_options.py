@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import to_jsonable_python
 
 from likewise.data import LearnFrom
 
@@ -56,6 +57,15 @@ class DataOptions(Options):
     label_column: str | None = None
     caption_column: str | None = None
     caption_templates: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _knows_the_classes_it_leaves_out(self) -> Self:
+        if self.unseen_classes is not None and self.learn_from != "train":
+            raise ValueError(
+                f"unseen_classes is {self.unseen_classes:g} and learn_from is {self.learn_from}: the unlabelled images would "
+                "show the classes that nothing is to be trained on; set learn_from=train, or leave unseen_classes out"
+            )
+        return self
 
 
 class TrainingOptions(Options):
@@ -195,11 +205,11 @@ class Stage(Options):
 
     Attributes:
         name: of the stage and of its folder below ``stages/`` in the run folder.
-        set: settings of the recipe that are different in this stage, by the same keys as ``--set``.
+        set: settings of the recipe that are different in this stage, by the same keys as ``--set``; kept as YAML has them.
         take: what the next stage takes over from it: only the ``encoder``, or the ``model`` with its embedding layer and class
             scores as far as their shapes agree.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    set: dict[str, Any] = Field(default_factory=dict)
+    set: Annotated[dict[str, Any], BeforeValidator(to_jsonable_python)] = Field(default_factory=dict)
     take: Literal["encoder", "model"] = "encoder"

@@ -112,12 +112,19 @@ def test_images_without_captions_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_that_takes_the_whole_model_takes_its_text_tower(run: lw.Run, table: Path, tmp_path: Path) -> None:
-    options = {"budget": "smoke", "quiet": True, "projection": "pca", "epochs": 0, "text_encoder__max_tokens": 5, **SMALL}
+    options = {
+        "budget": "smoke",
+        "quiet": True,
+        "projection": "pca",
+        "epochs": 0,
+        "text_encoder__max_tokens": 5,
+        **SMALL,
+    }
     options |= {"start": str(run.folder), "start_take": "model"}
     taken = lw.train("captions-clip", tmp_path / "taken", data=str(table), **options)
     assert taken.model.embed_text(["a red thing"]) == pytest.approx(run.model.embed_text(["a red thing"]))
-    assert "weights of encoder and embedding and text.encoder and text.embedding" in (
-        taken.folder / "log.txt"
-    ).read_text()
+    assert (
+        "weights of encoder and embedding and text.encoder and text.embedding" in (taken.folder / "log.txt").read_text()
+    )
     other = lw.train("captions-clip", tmp_path / "other", data=str(table), **options | {"text_encoder__width": 32})
     assert "new weights for text.encoder and text.embedding" in (other.folder / "log.txt").read_text()

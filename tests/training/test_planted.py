@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from likewise import report
 from likewise.comparison import compare
+from likewise.data import load_splits, with_unseen_classes
+from likewise.errors import RecipeError
 from likewise.evaluation import retrieval
 from likewise.training import train
 
@@ -47,3 +50,11 @@ def test_noisy_labels_reach_training_and_gallery_but_not_the_test(tmp_path: Path
     np.testing.assert_array_equal(clean.embeddings("test").labels, noisy.embeddings("test").labels)
     assert noisy.metrics["knn1_accuracy"] < clean.metrics["knn1_accuracy"]
     assert noisy.evaluation["baselines"]["raw_pixels_knn1_accuracy"] < 0.7
+
+
+def test_unlabelled_images_may_be_of_unseen_classes_and_are_refused_with_them() -> None:
+    with pytest.raises(RecipeError, match=r"unseen_classes is 0.5 and learn_from is unlabeled.*learn_from=train"):
+        tiny("rotation").with_overrides({"data.learn_from": "unlabeled", "data.unseen_classes": 0.5})
+    splits = load_splits("digits", validation=100, train_size=300, unlabeled=True)
+    assert splits.unlabeled is not None
+    assert with_unseen_classes(splits, 0.5).unlabeled is None

@@ -133,3 +133,19 @@ def test_settings_of_a_stage_are_checked_with_the_recipe() -> None:
     again = Recipe.from_yaml(staged().to_yaml())
     assert again == staged()
     assert again.stage(0).objective.name == "contrastive"
+
+
+def test_a_stage_with_tuples_is_the_same_when_it_is_read_back() -> None:
+    recipe = staged(before=[{"name": "pretrain", "set": {"encoder.widths": (8, 8), "objective": "contrastive"}}])
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+
+
+def test_a_frozen_encoder_is_measured_as_it_is_and_not_trained_in_vain(tmp_path: Path) -> None:
+    values = {"encoder.widths": (2, 4, 4), "head": "none", "embedding_dim": 36, "freeze": "encoder", "projection": "pca"}
+    recipe = tiny("contrastive").with_overrides(values)
+    with pytest.raises(TrainingError, match=r"nothing to train: training.freeze is encoder.*Set head=linear"):
+        train(recipe, tmp_path / "in-vain", quiet=True)
+    run = train(recipe, tmp_path / "as-it-is", epochs=0, quiet=True)
+    assert run.metrics["knn1_accuracy"] > 0.5
+    assert run.metrics["train_steps"] == 0
+    assert run.history == []

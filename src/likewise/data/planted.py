@@ -62,6 +62,7 @@ def with_unseen_classes(splits: Splits, share: float) -> Splits:
 
     Classes are renumbered so that those of train come first; ``class_names`` of train and validation are the seen ones, those
     of test are all. Which classes are unseen does not depend on the seed of a run, so all runs are tested on the same images.
+    Unlabelled images are left out, since they may be of any class.
 
     Args:
         splits: with labels, of at least four classes.
@@ -106,6 +107,7 @@ def with_unseen_classes(splits: Splits, share: float) -> Splits:
         train=part(splits.train, of_test=False),
         validation=part(splits.validation, of_test=False),
         test=part(splits.test, of_test=True),
+        unlabeled=None,
         notes=(*splits.notes, note),
     )
 

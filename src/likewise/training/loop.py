@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 from likewise.objectives import Objective
 from likewise.recipe import Recipe
 from likewise.training.checkpoint import Progress
+from likewise.training.files import write_text
 from likewise.training.interruption import StopWish
+from likewise.training.length import Length
 from likewise.training.monitor import Monitor
 from likewise.training.progress import StepProgress, log_epoch
 from likewise.training.ranks import Ranks
@@ -67,6 +69,12 @@ def fit(
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
     ranks = ranks or Ranks(fabric)
+    if Length.of(recipe, len(train)).steps == 0:  # measured as it was drawn: there may be nothing to train
+        fabric.strategy.precision.convert_module(objective).to(fabric.device)
+        if folder is not None:
+            history = folder / "metrics.jsonl"
+            ranks.on_first(lambda: write_text(history, ""))
+        return Progress()
     trainer = Trainer(recipe, train, objective, fabric, monitor, folder, ranks)
     trainer.restore()
     progress = trainer.progress
@@ -78,7 +86,7 @@ def fit(
             recipe.name,
             trainer.length.steps,
             start=progress.step,
-            seconds=None if recipe.training.seconds is None else recipe.training.seconds - progress.train_seconds,
+            seconds=recipe.training.seconds,
             batch_size=recipe.training.batch_size * (2 if recipe.objective.draws_pairs else 1),
             quiet=quiet or not ranks.first,
         ) as shown,

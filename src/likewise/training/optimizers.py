@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
+from likewise.errors import TrainingError
 from likewise.models import EmbeddingModel
 from likewise.models.depths import layers_behind
 from likewise.objectives import Objective
@@ -115,6 +116,9 @@ def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
     Parameters are grouped by their weight decay (none for biases and normalisation layers) and by their learning rate as a
     multiple of the run's: ``options.encoder_rate`` for the encoders, times ``options.layer_decay`` for each layer behind a
     parameter's own, and ``module.rate_factors()`` for what the objective names.
+
+    Raises:
+        TrainingError: no parameter wants a gradient.
     """
     named = module.rate_factors() if isinstance(module, Objective) else {}
     encoders = _encoder_rates(options, module)
@@ -129,6 +133,12 @@ def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
         for (factor, decays), chosen in sorted(gathered.items(), key=lambda item: item[0], reverse=True)
     ]
     wanted = [parameter for chosen in gathered.values() for parameter in chosen]
+    if not wanted:
+        raise TrainingError(
+            f"There is nothing to train: training.freeze is {options.freeze}, and what stands on it has no weights.",
+            expected="Expected a head or an objective with weights, or an encoder that is trained.",
+            advice="Set head=linear or training.freeze=nothing, or training.epochs=0 to measure the encoder as it is.",
+        )
     # One kernel for all parameters: on small networks the plain optimiser costs a tenth of the step.
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in wanted)
     match options.optimizer:
