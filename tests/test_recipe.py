@@ -167,6 +167,15 @@ def test_recipes_come_from_files(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1\n")
     with pytest.raises(RecipeError, match="is not YAML"):
         load_recipe(tmp_path / "broken.yaml")
+    (tmp_path / "latin.yaml").write_bytes("name: café\n".encode("latin-1"))
+    with pytest.raises(RecipeError, match=r"latin.yaml cannot be read .*UTF-8"):
+        load_recipe(tmp_path / "latin.yaml")
+    (tmp_path / "divides.py").write_text("def recipe(budget):\n    return 1 / 0\n")
+    with pytest.raises(RecipeError, match=r"divides.py, line 2: ZeroDivisionError: division by zero"):
+        load_recipe(tmp_path / "divides.py")
+    (tmp_path / "typo.py").write_text("x = 1\ndef recipe(budget:\n")
+    with pytest.raises(RecipeError, match=r"typo.py, line 2: SyntaxError"):
+        load_recipe(tmp_path / "typo.py")
     with pytest.raises(RecipeError, match="fashion-siamese"):
         load_recipe("fashion-siames")
     with pytest.raises(RecipeError, match=r"resolved for the budget laptop.*--set"):

@@ -95,6 +95,11 @@ def test_a_run_of_so_many_seconds_ends_with_the_step_that_reaches_them_and_has_w
     assert abs(resumed.metrics["train_steps"] - run.metrics["train_steps"]) <= 3
 
 
+def test_a_set_smaller_than_a_batch_is_seen_so_many_times() -> None:
+    assert Length.of(tiny("cross_entropy", images=5000, batch_size=256), 100).steps == 50
+    assert Length.of(tiny("siamese", images=5000, batch_size=256), 100).steps == 25
+
+
 def test_a_run_has_one_length() -> None:
     with pytest.raises(RecipeError, match="steps and seconds are given, and a run has one length"):
         tiny("cross_entropy", steps=5, seconds=1.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from likewise.training.progress import log_epoch
+from likewise.training import progress
+from likewise.training.progress import StepProgress, log_epoch
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,13 @@ def test_a_collapse_is_said_whenever_it_comes(caplog: pytest.LogCaptureFixture) 
     line = {"epoch": 7, "seconds": 0.1, "train_loss": 1.0, "images_per_second": 9.0}
     log_epoch(line | {"collapsed": True, "collapse_reason": "rank 1"}, 300)
     assert "COLLAPSE after epoch 7: rank 1" in caplog.text
+
+
+def test_what_is_left_of_a_budget_of_seconds_counts_training_alone(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", "likewise")
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: False, raising=False)
+    StepProgress("run", None, start=0, batch_size=1, seconds=60.0).advance(None, trained=20.0)
+    assert "40 s left" in caplog.text

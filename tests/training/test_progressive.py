@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,6 +48,29 @@ def test_reduced_images_keep_their_mean_and_shape() -> None:
     assert small.dtype == torch.uint8
     assert torch.allclose(small.float().mean((2, 3)), images.float().mean((2, 3)), atol=4)
     assert resized(images, 32) is images
+
+
+class OnGPU(torch.Tensor):
+    """A tensor that says it is on a GPU, which reduces no bytes with antialiasing."""
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda")
+
+
+def test_a_gpu_reduces_images_as_the_cpu_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randint(0, 256, (4, 3, 32, 48), dtype=torch.uint8)
+    interpolate, given = torch.nn.functional.interpolate, []
+
+    def watched(images: torch.Tensor, **options: Any) -> torch.Tensor:
+        given.append(images.dtype)
+        return interpolate(images, **options)
+
+    monkeypatch.setattr("likewise.training.progressive.F.interpolate", watched)
+    small = resized(images.as_subclass(OnGPU), 16).as_subclass(torch.Tensor)
+    assert set(given) == {torch.float32}
+    assert small.dtype == torch.uint8
+    assert (small.int() - resized(images, 16).int()).abs().max() <= 1
 
 
 def test_a_run_trains_on_small_images_first_and_is_measured_on_whole_ones(

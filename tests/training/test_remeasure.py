@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import likewise as lw
+from likewise.errors import RunError
 from likewise.training import Run, remeasure, train
 
 from .captioned import write_captioned
@@ -72,3 +73,13 @@ def test_ratings_of_the_runs_own_images_are_not_asked_of_others(tmp_path: Path) 
     (run.folder / "recipe.yaml").write_text(written.to_yaml())
     metrics = remeasure(Run.load(run.folder), data=str(table))
     assert "text_to_image_recall_at_1" in metrics
+
+
+def test_a_damaged_parquet_file_is_named(run: Run) -> None:
+    for path, read in ((run.folder / "records" / "test.parquet", run.records),
+                       (run.folder / "embeddings" / "test.parquet", run.embeddings)):  # fmt: skip
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(RunError, match=rf"{path.name} cannot be read .*likewise evaluate"):
+            read()
+        path.write_bytes(whole)

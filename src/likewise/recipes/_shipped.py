@@ -9,12 +9,13 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-from likewise.errors import RecipeError
+from likewise.errors import LikewiseError, RecipeError
 from likewise.recipe import Budget, Recipe
 from likewise.recipe_options import EvaluationOptions
 
@@ -125,7 +126,7 @@ def load_recipe(recipe: str | Path | Recipe, *, budget: Budget | None = None) ->
     if path.is_dir() and (path / "recipe.yaml").exists():
         path /= "recipe.yaml"
     if path.suffix in (".yaml", ".yml") and path.is_file():
-        return _resolved(Recipe.from_yaml(path.read_text(encoding="utf-8"), origin=str(path)), budget)
+        return _resolved(Recipe.from_yaml(_text_of(path), origin=str(path)), budget)
     if path.suffix == ".py" and path.is_file():
         return _from_python(path, budget or default_budget())
     near = difflib.get_close_matches(str(recipe), names, n=3)
@@ -146,14 +147,36 @@ def _resolved(recipe: Recipe, budget: Budget | None) -> Recipe:
     return recipe
 
 
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"{path} cannot be read ({error}).",
+            expected="Expected a text file in UTF-8.",
+            advice="Make it readable, or save it as UTF-8.",
+        ) from error
+
+
 def _from_python(path: Path, budget: Budget) -> Recipe:
     spec = importlib.util.spec_from_file_location(f"likewise_recipe_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise RecipeError(f"{path} cannot be loaded as Python.", expected="Expected a module with recipe(budget).")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    function = getattr(module, "recipe", None)
-    recipe = function(budget) if callable(function) else None
+    try:
+        spec.loader.exec_module(module)
+        function = getattr(module, "recipe", None)
+        recipe = function(budget) if callable(function) else None
+    except LikewiseError:
+        raise
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else next(reversed(lines), None)
+        raise RecipeError(
+            f"{path}, line {line or '?'}: {type(error).__name__}: {error}.",
+            expected="Expected a module whose function recipe(budget) returns a likewise.Recipe.",
+            advice="Correct it there; `python` on the file shows the whole traceback.",
+        ) from error
     if not isinstance(recipe, Recipe):
         raise RecipeError(
             f"{path} has no function recipe(budget) that returns a likewise.Recipe.",

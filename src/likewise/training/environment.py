@@ -25,9 +25,15 @@ __all__ = ["computes_bf16", "describe_environment", "make_fabric", "peak_memory_
 PACKAGES = ("likewise", "torch", "lightning-fabric", "numpy", "scikit-learn", "openTSNE", "pyarrow", "pillow")
 
 
-def computes_bf16() -> bool:
-    """Whether this machine multiplies bfloat16 matrices in hardware: a GPU of Ampere or later, or a CPU with AMX."""
-    if torch.cuda.is_available():
+def computes_bf16(accelerator: str = "auto") -> bool:
+    """Whether what trains here multiplies bfloat16 matrices in hardware: a GPU of Ampere or later, or a CPU with AMX.
+
+    Args:
+        accelerator: as in Lightning Fabric; ``auto`` is the GPU where there is one.
+    """
+    if accelerator == "mps":
+        return False
+    if accelerator != "cpu" and torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         return " amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
@@ -49,7 +55,7 @@ def make_fabric(*, accelerator: str, precision: str) -> Fabric:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if precision == "auto":
-        precision = "bf16-mixed" if computes_bf16() else "32-true"
+        precision = "bf16-mixed" if computes_bf16(accelerator) else "32-true"
     ranks = launched_ranks()
     if ranks == 1:
         return Fabric(accelerator=accelerator, devices=1, precision=cast(Any, precision))

@@ -44,12 +44,11 @@ class Length:
         """
         options = recipe.training
         each = max(1, images // options.batch_size)
+        in_a_step = min(options.batch_size, images) * (2 if recipe.objective.draws_pairs else 1)
         if options.seconds is not None:
             return cls(each, None, options.seconds)
         if options.images is not None:
-            return cls(
-                each, max(1, options.images // (options.batch_size * (2 if recipe.objective.draws_pairs else 1)))
-            )
+            return cls(each, max(1, options.images // in_a_step))
         if options.steps is not None:
             return cls(each, options.steps)
         return cls(each, each * max(options.epochs, math.ceil(options.min_steps / each)))

@@ -26,7 +26,7 @@ class StepProgress:
         title: of the bar.
         total: steps of the whole run; ``None`` where ``seconds`` end it.
         start: steps done before (a resumed run).
-        seconds: that the run may still take.
+        seconds: of training that end the run, in place of steps.
         batch_size: images a step, for the rate.
         unit: what one step is called.
         quiet: show nothing.
@@ -72,8 +72,8 @@ class StepProgress:
         if self._bar:
             self._bar.stop()
 
-    def advance(self, loss: float | None, by: int = 1) -> None:
-        """``by`` more steps are done; ``loss`` is shown where it is known."""
+    def advance(self, loss: float | None, by: int = 1, *, trained: float = 0.0) -> None:
+        """``by`` more steps are done, after ``trained`` seconds of training; ``loss`` is shown where it is known."""
         self._done += by
         now = time.perf_counter()
         seconds = now - self._began
@@ -84,7 +84,7 @@ class StepProgress:
             self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f} images/s", loss=text)
         elif self._lines and now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
-            of, left = "", (self._seconds or 0.0) - seconds
+            of, left = "", max(0.0, (self._seconds or 0.0) - trained)
             if self._total is not None:
                 of, left = f" of {self._total:,}", (self._total - self._done) * seconds / steps
             loss_text = "" if loss is None else f", loss {loss:.4f}"

@@ -51,4 +51,8 @@ def resized(images: Tensor, side: int) -> Tensor:
     if side == min(height, width):
         return images
     size = (round(height * side / min(height, width)), round(width * side / min(height, width)))
-    return F.interpolate(images, size=size, mode="bilinear", antialias=True)
+    if images.device.type == "cpu":
+        return F.interpolate(images, size=size, mode="bilinear", antialias=True)
+    # Only the CPU reduces bytes with antialiasing.
+    reduced = F.interpolate(images.float(), size=size, mode="bilinear", antialias=True)
+    return reduced.round().clamp(0, 255).to(images.dtype)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -102,8 +104,13 @@ class Run:
         return read_embeddings(self.folder, split)
 
     def records(self) -> pa.Table:
-        """One row per test image: what stands behind each number (see ``likewise.evaluation.evaluate``)."""
-        return pq.read_table(self.folder / "records" / "test.parquet")
+        """One row per test image: what stands behind each number (see ``likewise.evaluation.evaluate``).
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        with _reading(self.folder / "records" / "test.parquet") as path:
+            return pq.read_table(path)
 
     def examples(self) -> dict[str, NDArray[np.uint8]]:
         """Pictures of the objective's task on test images, column name → (E, C, H, W); empty where it has none."""
@@ -174,7 +181,25 @@ def read_embeddings(folder: Path, split: str) -> EmbeddedSplit:
             expected=f"It has {', '.join(found) or 'none'}.",
             advice="`likewise evaluate RUN` writes them anew.",
         )
-    table = pq.read_table(path)
-    vectors = table["embedding"].combine_chunks()
-    values = vectors.flatten().to_numpy().reshape(len(table), -1)
-    return EmbeddedSplit(values, table["label"].to_numpy(), tuple(table["id"].to_pylist()))
+    with _reading(path):
+        table = pq.read_table(path)
+        vectors = table["embedding"].combine_chunks()
+        values = vectors.flatten().to_numpy().reshape(len(table), -1)
+        return EmbeddedSplit(values, table["label"].to_numpy(), tuple(table["id"].to_pylist()))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Path]:
+    """Around what is read from a Parquet file of a run.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        yield path
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise RunError(
+            f"{path} cannot be read ({type(error).__name__}: {(str(error).splitlines() or [''])[0]}).",
+            expected="Expected the Parquet file that the run wrote.",
+            advice="`likewise evaluate RUN` writes it anew.",
+        ) from error

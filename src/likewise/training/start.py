@@ -49,8 +49,8 @@ def take_weights(model: EmbeddingModel, start: Path, take: Take) -> None:
     Args:
         model: changed in place.
         start: a run or model folder.
-        take: ``encoder`` alone, or the whole ``model``: of the embedding layer and the class scores what has the same shape, and
-            the text encoder with its embedding layer where it has the same options.
+        take: ``encoder`` alone, or the whole ``model``: of the embedding layer and the class scores what has the same shape,
+            and the text encoder with its embedding layer where it has the same options.
 
     Raises:
         ModelError: there is no model in ``start``.
@@ -93,4 +93,6 @@ def take_weights(model: EmbeddingModel, start: Path, take: Take) -> None:
             taken.append(part)
     logger.info("weights of %s from %s", " and ".join(taken), start)
     if left:
-        logger.info("new weights for %s: the model in %s has none of the same kind and shape", " and ".join(left), start)
+        logger.info(
+            "new weights for %s: the model in %s has none of the same kind and shape", " and ".join(left), start
+        )

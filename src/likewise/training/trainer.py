@@ -142,7 +142,7 @@ class Trainer:
                 progress.step_in_epoch += 1
                 progress.images += batch.total or len(images)
                 progress.train_seconds = before + time.perf_counter() - began
-                shown.advance(self.last_loss)
+                shown.advance(self.last_loss, trained=progress.train_seconds)
                 wish = self.ranks.agree_soon(stop.number)
                 if wish:
                     self._note(self.losses.rest())
