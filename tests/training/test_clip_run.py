@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import likewise as lw
 from likewise.comparison.metrics import per_image
 from likewise.errors import DatasetError, TrainingError
+from likewise.training import remeasure
 
 from .captioned import write_captioned
 
@@ -128,3 +130,11 @@ def test_a_run_that_takes_the_whole_model_takes_its_text_tower(run: lw.Run, tabl
     )
     other = lw.train("captions-clip", tmp_path / "other", data=str(table), **options | {"text_encoder__width": 32})
     assert "new weights for text.encoder and text.embedding" in (other.folder / "log.txt").read_text()
+
+
+def test_ratings_of_the_runs_own_images_are_not_asked_of_others(run: lw.Run, table: Path, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    asked = run.recipe.with_overrides({"evaluation.ratings": str(tmp_path / "gone.txt")})
+    (tmp_path / "run" / "recipe.yaml").write_text(asked.to_yaml())
+    metrics = remeasure(lw.Run.load(tmp_path / "run"), data=str(table))
+    assert metrics["text_to_image_recall_at_1"] == pytest.approx(run.metrics["text_to_image_recall_at_1"])

@@ -1,4 +1,4 @@
-"""A finished run on another source: its own difficulties and ratings stay at home, and no source overwrites another."""
+"""A finished run on another source: its own difficulties stay at home, and no source overwrites another."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-import likewise as lw
 from likewise.errors import RunError
 from likewise.training import Run, remeasure, train
 
-from .captioned import write_captioned
 from .test_resume import tiny
 
 
@@ -61,18 +59,6 @@ def test_other_sources_keep_their_labels_and_their_folders(
     for name in names:
         notes = json.loads((evaluations / name / "evaluation.json").read_text())["notes"]
         assert not any("wrong on purpose" in note for note in notes)
-
-
-def test_ratings_of_the_runs_own_images_are_not_asked_of_others(tmp_path: Path) -> None:
-    table = write_captioned(tmp_path, count=40)
-    run = lw.train(
-        "captions-clip", tmp_path / "run", data=str(table), budget="smoke", quiet=True, epochs=0, projection="pca",
-        encoder__widths=(4, 8), text_encoder__width=16, text_encoder__heads=2,
-    )  # fmt: skip
-    written = run.recipe.with_overrides({"evaluation.ratings": str(tmp_path / "gone.txt")})
-    (run.folder / "recipe.yaml").write_text(written.to_yaml())
-    metrics = remeasure(Run.load(run.folder), data=str(table))
-    assert "text_to_image_recall_at_1" in metrics
 
 
 def test_a_damaged_parquet_file_is_named(run: Run) -> None:
