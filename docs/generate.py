@@ -44,16 +44,24 @@ def _recipes() -> str:
 
 
 def _settings() -> str:
-    from likewise.recipe import DataOptions, EvaluationOptions, TrainingOptions
+    from likewise.recipe import DataOptions, EvaluationOptions, Recipe, TrainingOptions
+    from likewise.recipes._shipped import SMOKE_POINTS
 
     parts = []
-    for section, options in (("data", DataOptions), ("training", TrainingOptions), ("evaluation", EvaluationOptions)):
+    sections = (("", Recipe), ("data", DataOptions), ("training", TrainingOptions), ("evaluation", EvaluationOptions))
+    for section, options in sections:
         meaning = dict(re.findall(r"^    (?:    )?(\w+): (.+(?:\n            .+)*)", options.__doc__ or "", re.M))
         rows = ["| setting | default | what it is |", "| --- | --- | --- |"]
         for name, field in options.model_fields.items():
-            default = "required" if field.is_required() else f"`{field.default}`"
+            if section == "" and name in ("data", "training", "evaluation"):
+                continue
+            given = None if field.is_required() else field.get_default(call_default_factory=True)
+            shown = getattr(given, "name", given)
+            default = "required" if field.is_required() else "empty" if shown in ("", ()) else f"`{shown}`"
+            if name == "projection_points":
+                default += f"; `{SMOKE_POINTS}` at `smoke`"
             text = " ".join(meaning.get(name, "").split()).replace("``", "`").replace("|", "\\|")
-            rows.append(f"| `{section}.{name}` | {default} | {text} |")
+            rows.append(f"| `{section + '.' if section else ''}{name}` | {default} | {text} |")
         parts.append("\n".join(rows))
     return "\n\n".join(parts)
 

@@ -149,9 +149,12 @@ ratio, _, direction, _ = ce
 tighter = min(shapes, key=lambda label: shapes[label][ratio])
 rays = max(shapes, key=lambda label: shapes[label][direction])
 better = max(runs, key=lambda label: runs[label].metrics["knn1_accuracy"])
-low, high = runs[better].evaluation["intervals"]["knn1_accuracy"]
 other = next(label for label in runs if label != better)
-apart = runs[other].metrics["knn1_accuracy"] < low
+right = {}
+for label, run in runs.items():
+    records = run.records()
+    right[label] = np.asarray(records["knn1_prediction"]) == np.asarray(records["label"])
+gap = lw.evaluation.paired_bootstrap(right[better], right[other])
 print(f"Whose classes are tighter beside their distance to the next class? {tighter}: {shapes[tighter][ratio]:.2f}.")
 print(
     f"Whose classes are rays from the origin? {rays}: the direction alone names {shapes[rays][direction]:.1%} "
@@ -160,10 +163,11 @@ print(
 print(
     "Whose nearest neighbour is better? "
     + (
-        f"{better}: {runs[better].metrics['knn1_accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}), "
-        f"{other}: {runs[other].metrics['knn1_accuracy']:.1%}."
-        if apart
-        else "The intervals overlap: this run does not say."
+        f"{better}: {runs[better].metrics['knn1_accuracy']:.1%}, {other}: {runs[other].metrics['knn1_accuracy']:.1%}"
+        if gap.supported
+        else f"This does not say: {better} {runs[better].metrics['knn1_accuracy']:.1%}"
     )
+    + f"; difference on the same test images {gap.difference:+.1%}, 95 % interval {gap.low:+.1%} to {gap.high:+.1%}. "
+    "One seed was trained: another may differ by more."
 )
 print(f"Reports: {', '.join(str(run.folder / 'report.html') for run in runs.values())}")

@@ -19,7 +19,7 @@
 # 1. What do the two embedding spaces look like?
 # 2. Whose nearest neighbour is right more often (1-NN accuracy, precision, recall, F1)?
 # 3. How good is each as a retrieval space (recall@k for k = 1 … 5)?
-# 4. Which needs fewer labelled images, and do other pairwise losses change the answer?
+# 4. Which needs fewer labelled images, and does the loss over all pairs change the answer?
 #
 # It runs as a script or opens in Jupyter. `LIKEWISE_BUDGET` is `smoke`, `laptop` (default) or `paper` (the course sheet's own
 # network and epochs). `LIKEWISE_LAB_FASHION` may name another source: the two CSV files from Kaggle, say, in one folder.
@@ -38,6 +38,7 @@ from likewise.errors import DatasetError
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
 SOURCE = os.environ.get("LIKEWISE_LAB_FASHION", "fashion-mnist")
 SEEDS, SIZES = {"smoke": (1, [100]), "laptop": (3, [100, 1000, 10000]), "paper": (3, [100, 1000, 10000])}[BUDGET]
+EQUAL = {"smoke": "images=1000", "laptop": "images=40000", "paper": "images=285000"}[BUDGET]
 try:
     test = lw.load_dataset(SOURCE, split="test")
 except DatasetError as error:
@@ -72,15 +73,18 @@ print(f"{OUT / 'few.csv'}: {len(again)} images of {again.image_shape}")
 #
 # $$\mathcal{L} = \begin{cases} D^2 & \text{same class} \\ \max(0,\; 2.5 - D)^2 & \text{different classes.} \end{cases}$$
 #
-# The third objective, `contrastive`, looks at **all** pairs of each batch, with $D^2$ and $\max(0,\; m - D^2)$. Everything else is the same for
-# all three: network, images, number of steps, seeds. All cells are runs of their own, so an interrupted lab goes on where it
-# was.
+# The third objective, `contrastive`, looks at **all** pairs of each batch, with $D^2$ and $\max(0,\; m - D^2)$. Encoder, images and
+# seeds are the same for all three. At `laptop` the encoder also sees as many images in each: a step of pairs shows two of them, so
+# the siamese network takes half of the steps. Cross-entropy alone normalises its embedding over the batch. In the comparison of
+# training sizes every run sees the same number of images. All cells are runs of their own, so an interrupted lab goes on where it was.
 
 # %%
 RECIPES = ["fashion-crossentropy", "fashion-siamese", "fashion-contrastive"]
 options = {} if SOURCE != "digits" else {"overrides": {"data.validation": 0.2, "data.train_size": None}}
 main = lw.compare(RECIPES, out=OUT / "all", seeds=SEEDS, data=SOURCE, budget=BUDGET, **options)
-sizes = lw.compare(RECIPES, out=OUT / "sizes", seeds=SEEDS, train_sizes=SIZES, data=SOURCE, budget=BUDGET, **options)
+sizes = lw.compare(
+    RECIPES, out=OUT / "sizes", seeds=SEEDS, train_sizes=SIZES, data=SOURCE, budget=BUDGET, equal=EQUAL, **options
+)
 first = {name: lw.Run.load(main.folder / main.done(name)[0].folder) for name in RECIPES}
 
 # %% [markdown]

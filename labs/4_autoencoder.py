@@ -43,7 +43,6 @@ import likewise as lw
 from likewise.errors import DatasetError
 
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
-OUT = Path(os.environ.get("LIKEWISE_LAB_OUT", "runs/labs")) / f"4-autoencoder-{BUDGET}"
 SOURCE = os.environ.get("LIKEWISE_LAB_STL10", "stl10")
 SEEDS = {"smoke": 1, "laptop": 3, "paper": 3}[BUDGET]
 OPTIONS = {}
@@ -53,6 +52,7 @@ except DatasetError as error:
     print(error)
     SOURCE, OPTIONS = "digits", {"image_size": 16, "train_size": 200, "unlabeled_size": None, "embedding_dim": 16}
     print("STL-10 could not be had. This lab goes on with scikit-learn's digits: its numbers are theirs.")
+OUT = Path(os.environ.get("LIKEWISE_LAB_OUT", "runs/labs")) / f"4-autoencoder-{BUDGET}-{Path(SOURCE).name}"
 
 # %% [markdown]
 # ## Training
@@ -91,6 +91,24 @@ history = runs["I, reconstructs"].history
 print("validation loss by epoch:", [round(line["val_loss"], 4) for line in history])
 print(f"explained variance on validation: {1 - history[-1]['val_loss']:.1%}")
 
+
+def coarse(pictures: np.ndarray, side: int = 4) -> np.ndarray:
+    """(N, C, H, W), every square of so many pixels as its mean."""
+    n, c, h, w = pictures.shape
+    squares = pictures[:, :, : h // side * side, : w // side * side].reshape(n, c, h // side, side, w // side, side)
+    return squares.mean(axis=(3, 5), keepdims=True).repeat(side, 3).repeat(side, 5).reshape(n, c, h // side * side, -1)
+
+
+def explained(truth: np.ndarray, drawn: np.ndarray) -> float:
+    return float(1 - ((truth - drawn) ** 2).mean() / truth.var())
+
+
+truth, drawn = (np.asarray(examples[name], dtype=float) for name in ("target", "prediction"))
+height, width = coarse(truth).shape[2:]
+large = explained(coarse(truth), coarse(drawn))
+detail = explained(*(each[:, :, :height, :width] - coarse(each) for each in (truth, drawn)))
+print(f"of the means of 4×4 pixels it explains {large:.1%} on these images, of the detail within them {detail:.1%}")
+
 # %% [markdown]
 # ## 2. How well does a linear classifier do on each encoder?
 #
@@ -123,6 +141,7 @@ plt.show()
 # encoder saw all labels already.
 
 # %%
+few = {}
 figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
 for method in ("I, reconstructs", "III, random"):
     splits = [runs[method].embeddings(split) for split in ("train", "validation", "test")]
@@ -134,6 +153,7 @@ for method in ("I, reconstructs", "III, random"):
     axis.plot(amounts, means, marker="o", label=method)
     axis.fill_between(amounts, *ends.T, alpha=0.2)
     print(method, {each.amount: round(each.mean, 3) for each in found})
+    few[method] = found
 axis.set(xscale="log", xlabel="labels per class", ylabel="linear probe accuracy on test (%)")
 axis.set_xticks(amounts, [str(amount) for amount in amounts])
 axis.minorticks_off()
@@ -146,6 +166,18 @@ plt.show()
 # ## Answers, from what was measured
 
 # %%
+print(
+    f"What does the autoencoder keep? {1 - history[-1]['val_loss']:.1%} of the variance of the pixels: {large:.1%} of what is larger than "
+    f"4×4 pixels, {detail:.1%} of the detail within."
+)
+order = sorted(METHODS, key=lambda method: rows[METHODS[method]].mean, reverse=True)
+print("How well does a linear classifier do? " + ", ".join(f"{m}: {rows[METHODS[m]].mean:.1%}" for m in order) + ".")
 for statement in result.statements:
     print("-", statement)
+for at in (0, -1):
+    kept, drawn_at_random = few["I, reconstructs"][at], few["III, random"][at]
+    print(
+        f"With {kept.amount} labels per class: I {kept.mean:.1%} ({kept.interval[0]:.1%} to {kept.interval[1]:.1%}), "
+        f"III {drawn_at_random.mean:.1%} ({drawn_at_random.interval[0]:.1%} to {drawn_at_random.interval[1]:.1%})."
+    )
 print(f"The report with every picture: {result.folder / 'report.html'}")

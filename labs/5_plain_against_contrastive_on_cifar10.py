@@ -119,7 +119,7 @@ figure.savefig(OUT / "stages.png", dpi=120)
 plt.show()
 
 # %% [markdown]
-# What the two spaces look like, test images by t-SNE:
+# What the three spaces look like, test images by t-SNE:
 
 # %%
 figure, axes = plt.subplots(1, len(RECIPES), figsize=(15, 5), layout="constrained")
