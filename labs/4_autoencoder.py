@@ -177,7 +177,7 @@ for statement in result.statements:
 for at in (0, -1):
     kept, drawn_at_random = few["I, reconstructs"][at], few["III, random"][at]
     print(
-        f"With {kept.amount} labels per class: I {kept.mean:.1%} ({kept.interval[0]:.1%} to {kept.interval[1]:.1%}), "
+        f"Labelled images per class: {kept.amount}. I {kept.mean:.1%} ({kept.interval[0]:.1%} to {kept.interval[1]:.1%}), "
         f"III {drawn_at_random.mean:.1%} ({drawn_at_random.interval[0]:.1%} to {drawn_at_random.interval[1]:.1%})."
     )
 print(f"The report with every picture: {result.folder / 'report.html'}")
