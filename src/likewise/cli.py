@@ -86,8 +86,8 @@ def train(
         return
     _print_metrics(run.metrics)
     for warning in run.warnings:
-        output.print(f"note: {warning}", markup=False)
-    output.print(f"report: {run.folder / 'report.html'}", soft_wrap=True, markup=False)
+        output.print(f"note: {warning}")
+    output.print(f"report: {run.folder / 'report.html'}", soft_wrap=True)
 
 
 @app.command()
@@ -118,7 +118,7 @@ def report(
     if as_json:
         print_json({"report": str(path)})
     else:
-        output.print(f"report: {path}", soft_wrap=True, markup=False)
+        output.print(f"report: {path}", soft_wrap=True)
 
 
 @app.command()

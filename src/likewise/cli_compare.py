@@ -85,10 +85,10 @@ def compare(
     else:
         output.print(as_table(result))
         for line in chosen_lines(result):
-            output.print(f"chosen for {line}", soft_wrap=True, markup=False)
+            output.print(f"chosen for {line}", soft_wrap=True)
         for statement in result.statements:
-            output.print(f"- {statement}", soft_wrap=True, markup=False)
-        output.print(f"report: {out / 'report.html'}", soft_wrap=True, markup=False)
+            output.print(f"- {statement}", soft_wrap=True)
+        output.print(f"report: {out / 'report.html'}", soft_wrap=True)
     if any(cell.status == "failed" for cell in result.cells):
         raise typer.Exit(1)
 

@@ -56,9 +56,9 @@ def export(
         return
     size = sum(made.files.values()) / 1e6
     files = f"{len(made.files)} file{'' if len(made.files) == 1 else 's'}"
-    output.print(f"{made.path}: {files}, {size:,.1f} MB", soft_wrap=True, markup=False)
+    output.print(f"{made.path}: {files}, {size:,.1f} MB", soft_wrap=True)
     for line in made.lines:
-        output.print(line, soft_wrap=True, markup=False)
+        output.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -80,11 +80,11 @@ def push(
         return
     if dry_run:
         for name, length in done.files.items():
-            output.print(f"{length:>14,}  {name}", soft_wrap=True, markup=False)
+            output.print(f"{length:>14,}  {name}", soft_wrap=True)
     size = f"{len(done.files)} files, {sum(done.files.values()) / 1e6:,.1f} MB"
     what = f"would be uploaded to {done.repository}" if done.address is None else f"uploaded: {done.address}"
-    output.print(f"{size} {what}", soft_wrap=True, markup=False)
+    output.print(f"{size} {what}", soft_wrap=True)
     if not done.token:
-        output.print("note: there is no token; set HF_TOKEN, or run `hf auth login`", soft_wrap=True, markup=False)
+        output.print("note: there is no token; set HF_TOKEN, or run `hf auth login`", soft_wrap=True)
     for note in done.notes:
-        output.print(f"note: {note}", soft_wrap=True, markup=False)
+        output.print(f"note: {note}", soft_wrap=True)

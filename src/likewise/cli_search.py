@@ -75,7 +75,6 @@ def embed(
         f"{written.path}: {written.images:,} images × {written.embedding_dim}{resumed}, {written.seconds:,.1f} s, "
         f"{written.images_per_second:,.0f} images/s",
         soft_wrap=True,
-        markup=False,
     )
     if written.bad_images:
         output.print(f"{len(written.bad_images):,} bad images left out: {written.bad_images_file}", soft_wrap=True)
@@ -134,7 +133,6 @@ def index(
     output.print(
         f"{made.folder}: {len(made):,} images, {added.written:,} new{kept}, {made.manifest.distance} distance",
         soft_wrap=True,
-        markup=False,
     )
     if approximate is not None:
         output.print(
@@ -143,7 +141,7 @@ def index(
             soft_wrap=True,
         )
     for item in added.bad_images:
-        output.print(f"left out: {item.item} is {item.reason}", soft_wrap=True, markup=False)
+        output.print(f"left out: {item.item} is {item.reason}", soft_wrap=True)
 
 
 @app.command()

@@ -37,13 +37,9 @@ def serve(
         if as_json:
             print_json({"address": address, "served": str(path), "token": token is not None})
         else:
-            output.print(
-                f"{path}: {address} (how to ask: {address}/docs); Ctrl-C stops it", soft_wrap=True, markup=False
-            )
+            output.print(f"{path}: {address} (how to ask: {address}/docs); Ctrl-C stops it", soft_wrap=True)
             if token is not None:
-                output.print(
-                    f"In a browser open {address}/?token=… with your token once.", soft_wrap=True, markup=False
-                )
+                output.print(f"In a browser open {address}/?token=… with your token once.", soft_wrap=True)
         sys.stdout.flush()
 
     verbs.serve(path, *(others or ()), host=host, port=port, token=token, device=device, started=started)

@@ -12,13 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from likewise import verbs
 from likewise.cli import show_messages
 from likewise.comparison import as_table
 from likewise.data import load_dataset
 from likewise.errors import DatasetError, Interrupted, LikewiseError
+from likewise.terminal import output
 
 __all__ = ["demo"]
 
@@ -28,25 +27,22 @@ DIGITS: dict[str, Any] = {"data.source": "digits", "data.validation": 0.2, "data
 
 def demo(out: Path, *, budget: str = "laptop", seeds: int = 1) -> Path:
     """Train the three objectives, print the table, and return the path of the report."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     began = time.perf_counter()
     overrides: dict[str, Any] = {}
     try:
         origin = load_dataset("fashion-mnist", split="test").origin
-        console.print(f"Images: Fashion-MNIST ({origin}).", soft_wrap=True)
+        output.print(f"Images: Fashion-MNIST ({origin}).", soft_wrap=True)
     except DatasetError as error:
         overrides = DIGITS | ({"epochs": 5} if budget == "smoke" else {})
-        console.print(f"Fashion-MNIST could not be had: {error}", soft_wrap=True, markup=False)
-        console.print(
-            "The demo uses scikit-learn's digits instead: 1,797 images of 8×8 pixels. Its numbers are theirs."
-        )
+        output.print(f"Fashion-MNIST could not be had: {error}", soft_wrap=True)
+        output.print("The demo uses scikit-learn's digits instead: 1,797 images of 8×8 pixels. Its numbers are theirs.")
     result = verbs.compare(RECIPES, out=out, seeds=seeds, budget=budget, overrides=overrides)  # type: ignore[arg-type]
-    console.print(as_table(result))
+    output.print(as_table(result))
     for statement in result.statements:
-        console.print(f"- {statement}", soft_wrap=True, markup=False)
-    console.print(f"{time.perf_counter() - began:.0f} seconds.")
+        output.print(f"- {statement}", soft_wrap=True)
+    output.print(f"{time.perf_counter() - began:.0f} seconds.")
     report = out / "report.html"
-    console.print(f"report: {report.resolve()}", soft_wrap=True, markup=False)
+    output.print(f"report: {report.resolve()}", soft_wrap=True)
     return report
 
 

@@ -27,8 +27,8 @@ __all__ = [
     "settings",
 ]
 
-# A file or a pipe has no width: tables then take what they need.
-output = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+# A file or a pipe has no width: tables then take what they need. Names and paths are shown as they are: [bold] and :cat: too.
+output = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 140)
 
 Source = Annotated[str | None, typer.Option("--data", metavar="SOURCE", help="A name, a path or a hub id.")]
 Sets = Annotated[

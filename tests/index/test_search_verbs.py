@@ -60,6 +60,25 @@ def test_index_then_search(run_cli: Cli, model_folder: Path, photos: Path, tmp_p
     assert "caption" not in shown.out  # these images have none
 
 
+def test_names_in_brackets_are_shown_as_they_are(
+    run_cli: Cli, model_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("lancedb", reason="needs the extra `index`: pip install 'likewise[index]'")
+    odd = {"cat[bold]": "a[b]:cat:.png", "img[": "x].png"}
+    for name, file in odd.items():
+        (photos / name).mkdir()
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(photos / name / file)
+    (photos / "img[" / "bad.png").write_bytes(b"not a picture")
+    folder = tmp_path / "index [red]"
+    made = run_cli("index", model_folder, photos, "-o", folder, "--on-bad-image", "skip")
+    assert f"{folder}: 14 images" in made.out, made.err
+    shown = run_cli("search", folder, "--image", photos / "img[" / "x].png", "-k", 2)
+    assert shown.code == 0, shown.err
+    assert all(f" {name}/{file} " in shown.out and f" {name} " in shown.out for name, file in odd.items())
+    left = run_cli("embed", model_folder, photos, "-o", tmp_path / "a[b].parquet", "--on-bad-image", "skip")
+    assert f"left out: {tmp_path / 'a[b]'}" in left.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
