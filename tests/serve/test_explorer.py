@@ -203,6 +203,18 @@ def test_judging_by_keyboard(page: Any) -> None:
     page.reload()
     page.locator(".position", has_text="4 of 50").wait_for()
     assert page.locator(".film [data-mark=problem]").count() == 1
+    # Another tab has marked an image of another list; this one adds to it.
+    kept = "JSON.parse(localStorage['likewise marks first'])"
+    page.evaluate(f"localStorage['likewise marks first'] = JSON.stringify({{ ...{kept}, leaks: {{ there: 'fine' }} }})")
+    page.keyboard.press("u")
+    page.locator(".position", has_text="5 of 50").wait_for()
+    marks = page.evaluate(kept)
+    assert (marks["leaks"], len(marks["outliers"])) == ({"there": "fine"}, 3)
+    same = """async () => {
+      const view = new (await import("/page/view_judge.js")).JudgeView();
+      return [1, 2].map(() => (view.setPoints({ name: "first" }), view.marks)).every((marks, _, all) => marks === all[0]);
+    }"""
+    assert page.evaluate(same), "an open walk and the lists behind it have marks of their own"
     page.keyboard.press("Escape")
     page.locator(".matrix td.wrong button").first.click()
     page.locator(".walk-head h2", has_text="taken for").wait_for()

@@ -8,12 +8,19 @@ export const VERDICTS = [
 
 export class Marks {
   constructor(index) {
+    this.index = index;
     this.place = `likewise marks ${index}`;
     this.all = {};
+    this._read();
+  }
+
+  // What was marked meanwhile, in another tab, is not written over. A browser that keeps nothing forgets the marks with the
+  // page; they are still exported.
+  _read() {
     try {
       this.all = JSON.parse(localStorage.getItem(this.place)) ?? {};
     } catch {
-      // A browser that keeps nothing forgets them with the page; they are still exported.
+      this.forgets = true;
     }
   }
 
@@ -22,13 +29,14 @@ export class Marks {
   }
 
   put(list, id, verdict) {
+    if (!this.forgets) this._read();
     const marks = (this.all[list] ??= {});
     if (verdict) marks[id] = verdict;
     else delete marks[id];
     try {
       localStorage.setItem(this.place, JSON.stringify(this.all));
     } catch {
-      // As above.
+      this.forgets = true;
     }
   }
 

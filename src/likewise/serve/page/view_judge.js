@@ -25,7 +25,8 @@ export class JudgeView {
   }
 
   setPoints(points) {
-    Object.assign(this, { points, marks: new Marks(points.name) });
+    this.points = points;
+    if (this.marks?.index !== points.name) this.marks = new Marks(points.name); // an open walk goes on with the same
   }
 
   setLists(lists) {
