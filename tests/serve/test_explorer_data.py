@@ -129,12 +129,20 @@ def until(condition: Any) -> None:
         time.sleep(0.05)
 
 
-def test_another_process_looks_and_a_commit_begins_anew(tmp_path: Path, digits: lw.ImageDataset) -> None:
+def test_another_process_looks_and_a_commit_and_a_repair_begin_anew(
+    tmp_path: Path, digits: lw.ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("likewise.serve.explored._REST", 1.0)
     index = lw.Index.create(tmp_path / "shop", make_model(text=False))
     explored = Explored(index)
     assert len(explored.picture().snapshot) == 0
+    (index.folder / FILE).mkdir()
     index.add(digits.subset(torch.arange(30)))
+    until(lambda: explored.state()["failed"])
+    assert explored.state()["failed"].startswith("shop could not be looked through: IsADirectoryError: ")
+    (index.folder / FILE).rmdir()
     until(lambda: explored.state()["tsne"])
+    assert explored.state()["failed"] == ""
     picture = explored.picture()
     assert len(picture.snapshot) == 30
     assert picture.findings.neighbors.shape == (30, 20)

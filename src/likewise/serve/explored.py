@@ -2,7 +2,7 @@
 
 Rows are read in a thread; what takes long is done by another process (``look``), so that searches are not held up. Who asks
 for points waits for the rows only. When somebody has committed to the index, the next question begins anew, and what was
-there is shown until the new rows are read.
+there is shown until the new rows are read. What has failed is tried again after a while, which doubles each time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = ["STAGES", "Explored", "Picture"]
 
 STAGES = ("reading", *PARTS, "done")
 _WAIT = 20.0  # seconds that a question waits for the first reading; the page then asks again
+_REST, _MOST_REST = 10.0, 600.0  # seconds from the first failure, and at most from any, to the next attempt
 
 logger = logging.getLogger("likewise")
 
@@ -74,6 +76,8 @@ class Explored:
         self._stage = STAGES[0]
         self._failed = ""
         self._tried: int | None = None
+        self._failures = 0  # one after the other
+        self._again = 0.0  # when to try again, after a failure
         self._closed = False
 
     def picture(self) -> Picture:
@@ -83,13 +87,14 @@ class Explored:
             ServeError: the index cannot be read, or has not been yet.
         """
         self._begin_if_new()
-        there = self._read.wait(_WAIT)
+        self._read.wait(_WAIT)
         if self._picture is None:
+            failed = self._failed
             raise ServeError(
-                self._failed if there else f"The index {self.name} is still being read.",
+                failed or f"The index {self.name} is still being read.",
                 expected="Expected its rows.",
-                advice="Ask again when it has been repaired." if there else "Ask again in a moment.",
-                status=500 if there else 503,
+                advice="Ask again when it has been repaired." if failed else "Ask again in a moment.",
+                status=500 if failed else 503,
             )
         return self._picture
 
@@ -120,25 +125,34 @@ class Explored:
             if self._closed or (self._thread is not None and self._thread.is_alive()):
                 return
             version = self._index.version
-            if version == self._tried:
+            if version == self._tried and not (self._failures and time.monotonic() >= self._again):
                 return
-            self._tried = version
+            if version != self._tried:
+                self._failures = 0
+            self._tried, self._failed = version, ""
+            if self._picture is None:
+                self._read.clear()
             self._thread = threading.Thread(target=self._work, name=f"explore {self.name}", daemon=True)
             self._thread.start()
 
     def _work(self) -> None:
         try:
-            self._failed = ""
             self._go_through()
+            self._failures = 0
         except LikewiseError as error:
-            self._failed = str(error)
+            self._fail(str(error))
             logger.warning("the explorer page cannot show all of %s: %s", self.name, error)
         except Exception as error:
-            self._failed = f"It could not be looked through ({type(error).__name__}: {error})."
+            self._fail(f"It could not be looked through ({type(error).__name__}: {error}).")
             logger.exception("the explorer page cannot show all of %s", self.name)
         finally:
             self._stage = STAGES[-1]
             self._read.set()
+
+    def _fail(self, said: str) -> None:
+        self._failed = said
+        self._failures += 1
+        self._again = time.monotonic() + min(_REST * 2.0 ** min(self._failures - 1, 16), _MOST_REST)
 
     def _go_through(self) -> None:
         self._stage = STAGES[0]

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from likewise.errors import LikewiseError
 from likewise.index import Index
 from likewise.serve.findings import find, flat_map
 from likewise.serve.kept import write_kept
@@ -51,5 +52,11 @@ def _end_with_parent() -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(5)
-    look_through(Index.open(sys.argv[1]), Path(sys.argv[2]), lambda part: print(part, flush=True))
-    os._exit(0)  # the other thread still reads
+    failed = 0
+    try:
+        look_through(Index.open(sys.argv[1]), Path(sys.argv[2]), lambda part: print(part, flush=True))
+    except Exception as error:
+        failed = 1
+        said = " ".join(str(error).split())  # the page shows one line
+        print(said if isinstance(error, LikewiseError) else f"{type(error).__name__}: {said}", file=sys.stderr)
+    os._exit(failed)  # the other thread still reads, and an interpreter that shuts down beside it aborts
