@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,8 +15,8 @@ import likewise as lw
 from likewise.serve import Limits, create_app, listen
 from likewise.serve.access import Access
 from likewise.serve.body import BodyLimit
+from likewise.serve.connections import TimedConnection
 from likewise.serve.gate import Gate
-from likewise.serve.heads import TimedHeads
 
 from .conftest import Ask, calling
 from .test_api import refused
@@ -84,7 +85,7 @@ def test_no_other_site_may_ask(ask: Ask, locked: Ask) -> None:
     assert own.status_code == 200
     assert "access-control-allow-origin" not in own.headers
     assert own.headers["cross-origin-resource-policy"] == "same-origin"
-    for origin in ("http://example.org", "http://127.0.0.1:9000", "null"):
+    for origin in ("http://example.org", "http://127.0.0.1:9000", "null", "http://["):
         refused(ask("POST", "/search", data={"text": "seven"}, headers={"Origin": origin}), 403, origin)
         refused(locked("GET", "/health", headers={"Origin": origin, "Authorization": f"Bearer {TOKEN}"}), 403)
 
@@ -143,7 +144,7 @@ def test_what_takes_too_long_is_given_up_but_an_answer_that_began_is_not() -> No
 
 
 def test_a_head_that_does_not_come_to_an_end_is_not_waited_for() -> None:
-    class Quick(TimedHeads):
+    class Quick(TimedConnection):
         seconds = 0.2
 
     async def dripping(port: int, first: bytes) -> bytes:
@@ -174,6 +175,59 @@ def test_a_head_that_does_not_come_to_an_end_is_not_waited_for() -> None:
     silent, begun, second = asyncio.run(play())
     assert (silent, begun) == (b"", b"")
     assert second.count(b"HTTP/1.1 200") == second.count(b"done") == 1
+
+
+def test_an_answer_that_nobody_reads_makes_room_but_a_slow_reader_gets_all_of_it() -> None:
+    class Quick(TimedConnection):
+        unread_seconds = 0.3
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        for more in (True,) * 32 + (False,):
+            await send({"type": "http.response.body", "body": bytes(2**18), "more_body": more})
+
+    async def asked(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**17)
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection(sock=client)
+        writer.write(b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return reader, writer
+
+    async def play() -> tuple[int, bool]:
+        with listen("127.0.0.1", 0, None) as listener:
+            gate = Gate(large, waiting=1, seconds=5)
+            config = uvicorn.Config(gate, http=Quick, lifespan="off", ws="none", log_config=None)
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            port = listener.getsockname()[1]
+            async with asyncio.timeout(20):
+                first, silent = await asked(port)
+                assert b" 200 " in await first.readline()
+                status, refusals = b"", 0
+                while b" 200 " not in status:
+                    reader, second = await asked(port)
+                    status = await reader.readline()
+                    if b" 503 " in status:
+                        refusals += 1
+                        second.close()
+                        await asyncio.sleep(0.05)
+                assert refusals
+                began, total = asyncio.get_running_loop().time(), 0
+                while piece := await reader.read(2**17):
+                    total += len(piece)
+                    await asyncio.sleep(0.01)
+                seconds = asyncio.get_running_loop().time() - began
+            silent.close()
+            second.close()
+            server.should_exit = True
+            await serving
+        return total, seconds > 2 * Quick.unread_seconds
+
+    total, long = asyncio.run(play())
+    assert long, "all was read before it could have been given up"
+    assert total > 33 * 2**18
 
 
 def test_an_error_of_ours_tells_nothing_and_is_logged(index: lw.Index, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,14 @@ def _name_in(host: str) -> str:
         return ""
 
 
+def _host_of(origin: str) -> str | None:
+    """What the ``Host`` header of a page's own server says; None where the ``Origin`` cannot be read."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
 class Access:
     """ASGI middleware that lets nobody else in, and puts the headers on that keep an answer where it belongs.
 
@@ -123,7 +131,7 @@ class Access:
                 status=421,
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _host_of(origin) != host.lower():
             return ServeError(
                 f"A page of {origin} asks.",
                 expected="Expected a page of this server, or a program.",

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from likewise.data.decode import quiet_pillow
 from likewise.errors import ServeError
 from likewise.serve.access import is_loopback
-from likewise.serve.heads import TimedHeads
+from likewise.serve.connections import TimedConnection
 from likewise.training.interruption import StopWish
 
 __all__ = ["address_of", "listen", "run_server"]
@@ -69,7 +69,7 @@ def run_server(app: FastAPI, listener: socket.socket, started: Callable[[str], N
     """
     config = uvicorn.Config(
         app,
-        http=TimedHeads,
+        http=TimedConnection,
         ws="none",
         lifespan="on",
         log_config=None,
