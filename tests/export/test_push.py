@@ -28,6 +28,7 @@ class Hub:
         self.files: dict[str, bytes] = {}
         self.created: list[dict[str, Any]] = []
         self.public: set[str] = set()
+        self.lost = False  # hang up, whatever is sent
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,6 +43,8 @@ class Hub:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                     self.answer({"error": "You may not write here"}, 403)
+                elif hub.lost:
+                    self.close_connection = True
                 elif self.path == "/api/repos/create":
                     hub.created.append(json.loads(body))
                     name = f"{hub.created[-1]['organization']}/{hub.created[-1]['name']}"
@@ -128,6 +131,16 @@ def test_what_was_to_be_private_never_lands_in_public(hub: Hub, folder: Path) ->
     assert hub.files == {}
     push(folder, "ada/digits")
     assert len(hub.files) == 3
+
+
+def test_a_network_that_is_lost_on_the_way_is_said(hub: Hub, folder: Path, run_cli: Cli) -> None:
+    hub.lost = True
+    ended = run_cli("push", folder, "ada/digits")
+    assert ended.code == 2
+    assert "RunError: The upload to ada/digits broke off (" in ended.err
+    assert "Push again" in ended.err
+    assert "Traceback" not in ended.err
+    assert hub.files == {}
 
 
 def test_refusals_are_said(hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -95,13 +95,28 @@ def push(folder: str | os.PathLike[str], repository: str, *, private: bool = Fal
                 advice="Make it private in its settings first, or choose another name.",
             )
         commit = hub.upload_folder(repo_id=repository, folder_path=folder, commit_message="Export from Likewise")
-    except (HfHubHTTPError, ValueError, OSError) as error:
+    except (HfHubHTTPError, ValueError) as error:
         raise RunError(
-            f"The hub refused {repository} ({(str(error).strip().splitlines() or [type(error).__name__])[-1].strip()}).",
+            f"The hub refused {repository} ({_last_line(error)}).",
             expected="Expected a token that may write to that owner's repositories.",
             advice="Check the owner and the token's rights.",
         ) from error
+    except (OSError, _transport_error(HfHubHTTPError)) as error:
+        raise RunError(
+            f"The upload to {repository} broke off ({type(error).__name__}: {_last_line(error)}).",
+            expected="Expected a connection to the hub until the end, and files that can be read.",
+            advice="Push again: the folder is whole, and the repository shows nothing of half an upload.",
+        ) from error
     return Pushed(repository, files, str(commit.commit_url), True, notes)
+
+
+def _transport_error(refused: type[Exception]) -> type[Exception]:
+    """What the HTTP library of this huggingface_hub raises: httpx or httpx2, by version; that of requests is an OSError."""
+    return next((kind for kind in refused.__mro__ if kind.__name__ == "HTTPError"), refused)
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
 def _notes(folder: Path) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ export class ScatterMap {
     this.points = points;
     this.column = column;
     this.plane = plane;
-    if (this.planeName !== plane.name || !this.window) {
+    if (this.planeName !== plane.name || !this.window || !this.placed) {
       this.planeName = plane.name;
       this.window = this.fit();
       this.placed = false;
