@@ -124,22 +124,36 @@ def test_words_find_images_and_the_address_holds_the_search(page: Any) -> None:
     page.locator("#results h2", has_text="“7”").wait_for()
 
 
-def test_a_dropped_image_is_searched_for(page: Any, indexes: tuple[lw.Index, lw.Index]) -> None:
-    opened(page)
-    identity = next(iter(indexes[0].scan(["id"]).batches))["id"][17].as_py()
-    page.evaluate(
-        """async (id) => {
-          const image = await (await fetch(`thumbnail/${encodeURIComponent(id)}`)).blob();
-          const dataTransfer = new DataTransfer();
-          dataTransfer.items.add(new File([image], "mine.jpg", { type: "image/jpeg" }));
-          window.dispatchEvent(new DragEvent("dragover", { dataTransfer, bubbles: true, cancelable: true }));
-          window.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
-        }""",
-        identity,
-    )
-    page.locator("#results h2", has_text="Like").wait_for()
-    assert page.locator("#results .strip button").first.get_attribute("title") == identity
+def test_a_dropped_image_is_searched_for_and_can_be_gone_back_to(page: Any, indexes: tuple[lw.Index, lw.Index]) -> None:
+    opened(page, "#image=1+mine.jpg")  # of an earlier visit
+    page.locator(".refused", has_text="Drop it here again").wait_for()
+    identities = next(iter(indexes[0].scan(["id"]).batches))["id"]
+    first, second = identities[17].as_py(), identities[18].as_py()
+    drop = """async (id) => {
+      const image = await (await fetch(`thumbnail/${encodeURIComponent(id)}`)).blob();
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([image], "mine.jpg", { type: "image/jpeg" }));
+      window.dispatchEvent(new DragEvent("dragover", { dataTransfer, bubbles: true, cancelable: true }));
+      window.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+    }"""
+    for identity in (first, second):
+        page.evaluate(drop, identity)
+        page.locator(f'#results .strip li:first-child button[title="{identity}"]').wait_for()
+        page.locator("#results h2", has_text="Like").wait_for()
     assert page.locator("#drop").is_hidden()
+    page.go_back()
+    page.locator(f'#results .strip li:first-child button[title="{first}"]').wait_for()
+    page.go_forward()
+    page.locator(f'#results .strip li:first-child button[title="{second}"]').wait_for()
+    page.route("**/search", lambda route: None)  # a search that takes its time
+    page.keyboard.press("/")
+    page.keyboard.type("7")
+    with page.expect_request("**/search"):
+        page.keyboard.press("Enter")
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/search")):
+        page.locator("#words").fill("")
+        page.keyboard.press("Enter")
+    page.locator("#results").wait_for(state="hidden")
 
 
 def test_a_lasso_selects_and_the_selection_is_exported(page: Any) -> None:
@@ -238,6 +252,40 @@ def test_two_models_side_by_side(page: Any) -> None:
     lasso(page, page.locator(".half .map").nth(0).bounding_box())
     page.locator("#view-compare .results h2", has_text="selected").wait_for()
     assert state(page)["csel"].startswith("0,")
+
+
+def test_maps_follow_a_commit_and_give_back_what_they_hold(page: Any) -> None:
+    page.goto("/#view=judge")  # draws no maps of its own
+    page.locator(".matrix").wait_for()
+    said = page.evaluate(
+        """async () => {
+          const [{ CompareView }, { Points }, { getBytes }] = await Promise.all(
+            ["view_compare", "points", "api"].map((name) => import(`/page/${name}.js`)),
+          );
+          const view = new CompareView();
+          view.root.hidden = false;
+          view.points = new Points(await getBytes("points?index=0"));
+          const build = (version) => {
+            view.indexes = ["first", "second"].map((name) => ({ name, version }));
+            return view.update({ view: "compare" });
+          };
+          await build(1);
+          const [map, other] = view.maps;
+          const { points, plane, column } = map;
+          const wider = { ...plane, x: plane.x.map((x) => 9 * x), y: plane.y.map((y) => 9 * y) };
+          await map.set(points, wider, column); // as after a commit: the map of the same name lies elsewhere
+          const seen = map.visible().length;
+          map.go({ ...map.window, span: map.window.span / 9 });
+          const placed = map.window;
+          await map.set(points, plane, column);
+          const kept = map.window === placed;
+          const drawn = () => [map, other].map((one) => Boolean(one.plot.data));
+          const before = drawn();
+          build(2);
+          return { seen, kept, before, behind: drawn() };
+        }"""
+    )
+    assert said == {"seen": ROWS, "kept": True, "before": [True, True], "behind": [False, False]}
 
 
 def test_narrow_dark_and_named(page: Any) -> None:

@@ -30,8 +30,11 @@ export class ScatterMap {
     );
     root.addEventListener("keydown", (event) => this._key(event));
     root.addEventListener("pointerleave", () => this._hovered(null));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.points && this.draw());
-    new ResizeObserver(() => this._resize()).observe(root);
+    this.ended = new AbortController();
+    const colors = matchMedia("(prefers-color-scheme: dark)");
+    colors.addEventListener("change", () => this.draw(), { signal: this.ended.signal });
+    this.observer = new ResizeObserver(() => this._resize());
+    this.observer.observe(root);
     this.mode = "pan";
     this.shown = null; // rows that keep their colour: Uint8Array, or null for all
     this.groups = [];
@@ -42,7 +45,7 @@ export class ScatterMap {
     this.points = points;
     this.column = column;
     this.plane = plane;
-    if (this.planeName !== plane.name || !this.window || !this.placed) {
+    if (this.planeName !== plane.name || !this.placed) {
       this.planeName = plane.name;
       this.window = this.fit();
       this.placed = false;
@@ -50,18 +53,28 @@ export class ScatterMap {
     await this.draw();
   }
 
+  // A browser has few WebGL contexts and takes the oldest away, so a map that is put aside gives its own back.
+  destroy() {
+    this.ended.abort();
+    this.observer.disconnect();
+    this.drawings++; // what is under way ends
+    if (this.plot.data) window.Plotly.purge(this.plot);
+  }
+
   get size() {
     return { width: this.root.clientWidth, height: this.root.clientHeight };
   }
 
   async draw() {
-    if (!this.size.width || !this.points) return;
+    if (!this.points) return;
     const drawing = ++this.drawings;
+    if (!this.size.width) return void (this.sized = null); // nobody looks: when somebody does, it is drawn
     this.sized = JSON.stringify(this.size);
     const traces = this._traces();
     if (!this.plot.data) await this.sketch.draw(traces, this.window, this.size);
     const plotly = await loadPlotly();
-    if (drawing !== this.drawings || !this.size.width) return; // another one has begun meanwhile, or nobody looks
+    if (drawing !== this.drawings) return; // another one has begun meanwhile
+    if (!this.size.width) return void (this.sized = null);
     const layout = {
       margin: { l: 0, r: 0, t: 0, b: 0 },
       paper_bgcolor: "rgba(0,0,0,0)",
@@ -81,6 +94,7 @@ export class ScatterMap {
       scrollZoom: true,
       doubleClick: false,
     });
+    if (this.ended.signal.aborted) return void plotly.purge(this.plot);
     if (!this.listening) this._listen();
     this.sketch.remove();
     this.overlay.update();
@@ -205,6 +219,7 @@ export class ScatterMap {
   }
 
   _relayout() {
+    if (!this.size.width) return void (this.sized = null);
     this.sized = JSON.stringify(this.size);
     const ranges = { "xaxis.range": this._range("x"), "yaxis.range": this._range("y") };
     window.Plotly.relayout(this.plot, { ...this.size, ...ranges });
@@ -228,7 +243,7 @@ export class ScatterMap {
     if (!this.points || !this.size.width || this.sized === JSON.stringify(this.size)) return;
     // As long as nobody has moved it, all of it is shown.
     if (!this.placed) this.window = this.fit();
-    if (this.plot.data) this._relayout();
+    if (this.plot.data && this.sized) this._relayout();
     else this.draw();
   }
 

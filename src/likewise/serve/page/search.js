@@ -17,6 +17,9 @@ async function ask(call) {
   return answer;
 }
 
+// What was asked is not wanted any more.
+export const stop = () => asking?.abort();
+
 export const byWords = (text) => ask((options) => search({ text }, options));
 export const byImage = (image) => ask((options) => search({ image }, options));
 export const byNeighbors = (id) => ask((options) => neighbors(id, options));

@@ -14,7 +14,7 @@ export class CompareView {
   constructor() {
     this.root = byId("view-compare");
     this.indexes = [];
-    this.loaded = new Map();
+    this.maps = [];
   }
 
   setPoints(points) {
@@ -42,6 +42,7 @@ export class CompareView {
     ]);
     if (this.drawn !== wanted) {
       this.drawn = wanted;
+      for (const map of this.maps.splice(0)) map.destroy();
       this.root.replaceChildren(element("p", { class: "empty" }, `Loading ${other.name} …`));
       try {
         const points = new Points(await getBytes(`points?index=${which}`));
@@ -55,7 +56,7 @@ export class CompareView {
         return;
       }
     }
-    await this._follow(state());
+    if (this.maps.length) await this._follow(state());
   }
 
   _alone() {
@@ -72,7 +73,6 @@ export class CompareView {
 
   async _build(which) {
     const [a, b] = this.sides;
-    this.maps = [];
     const frame = (points, letter) => {
       const box = element("div", { class: "map" });
       return [

@@ -6,7 +6,7 @@ import { legend } from "./legend.js";
 import { ScatterMap } from "./map.js";
 import { plural } from "./points.js";
 import { problem } from "./problem.js";
-import { byImage, byNeighbors, byWords, fill, listen } from "./search.js";
+import { byImage, byNeighbors, byWords, fill, listen, stop } from "./search.js";
 import { selection } from "./selection.js";
 import { set, state } from "./state.js";
 import { strip } from "./strip.js";
@@ -16,6 +16,7 @@ const NOTHING_ASKED = { q: null, like: null, image: null };
 
 export class MapView {
   constructor({ words }) {
+    this.files = new Map(); // what the address says of an image → the image that was sent in, and where it is shown from
     this.map = new ScatterMap(byId("map"), {
       name: "Map of the images",
       on: {
@@ -75,9 +76,11 @@ export class MapView {
   }
 
   async _search({ q, like, image }) {
+    stop();
+    const own = this.files.get(image);
     if (q) await this._found(() => byWords(q), { title: `“${q}”` });
     else if (like) await this._found(() => byNeighbors(like), { title: "Neighbours of", query: like });
-    else if (image && this.file) await this._found(() => byImage(this.file), { title: "Like", image: this.address });
+    else if (own) await this._found(() => byImage(own.file), { title: "Like", image: own.address });
     else if (image)
       this._refused({
         got: "The image that was searched for is not part of the address.",
@@ -87,11 +90,11 @@ export class MapView {
   }
 
   _byImage(file) {
-    if (this.address) URL.revokeObjectURL(this.address);
-    this.file = file;
-    this.address = URL.createObjectURL(file);
-    this.images = (this.images ?? 0) + 1;
-    set({ ...NOTHING_ASKED, view: null, image: `${this.images} ${file.name}` });
+    // A number of its own, also where the address is of an earlier visit.
+    this.images = Math.max(this.images ?? 0, parseInt(state().image) || 0) + 1;
+    const image = `${this.images} ${file.name}`;
+    this.files.set(image, { file, address: URL.createObjectURL(file) });
+    set({ ...NOTHING_ASKED, view: null, image });
   }
 
   async _found(call, { title, query, image }) {
