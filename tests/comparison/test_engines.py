@@ -8,11 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from likewise.comparison import Comparison, compare
+from likewise.comparison.on_ray import _outcome
+from likewise.comparison.work import Outcome, Work
 from likewise.errors import Interrupted, RecipeError
 
 from .conftest import recipe_of
@@ -70,6 +73,31 @@ def test_two_processes_that_are_stopped_and_killed_come_to_the_same_table(plain:
     assert [cell.status for cell in result.cells] == ["done", "failed"] * 2
     assert [cell.error for cell in result.cells] == [cell.error for cell in plain.cells]
     assert numbers(result) == numbers(plain)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("OutOfMemoryError", "no memory left"),
+        ("NodeDiedError", "machine was lost"),
+        ("LocalRayletDiedError", "Ray ended"),
+    ],
+)
+def test_what_ray_loses_has_failed_and_what_it_raises_is_a_bug(lost: str, said: str, tmp_path: Path) -> None:
+    errors = pytest.importorskip("ray.exceptions", reason="needs the extra `ray`: pip install 'likewise[ray]'")
+
+    def cluster(error: Exception) -> SimpleNamespace:
+        def get(reference: object) -> None:
+            raise error
+
+        return SimpleNamespace(exceptions=errors, get=get)
+
+    work = Work(RECIPES[0], tmp_path, "cells/one")
+    found = _outcome(cluster(getattr(errors, lost)("gone")), None, work)
+    assert isinstance(found, Outcome)
+    assert said in str(found.error)
+    with pytest.raises(errors.RayTaskError):
+        _outcome(cluster(errors.RayTaskError("_perform", "Traceback …", ValueError())), None, work)
 
 
 def test_an_engine_that_there_is_not_is_refused(tmp_path: Path) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from likewise.comparison.metrics import per_image
+from likewise.comparison.pairs import Pairs
+from likewise.comparison.rows import Metric
 from likewise.comparison.statistics import independent_difference, paired_differences, student
+
+from .conftest import TEST_IMAGES, recipe_of
 
 
 def test_without_image_noise_it_is_students_interval_over_seeds() -> None:
@@ -80,6 +88,30 @@ def test_seed_to_seed_luck_widens_an_independent_difference() -> None:
     assert steady.excludes_zero
     assert not shaky.excludes_zero
     assert shaky.mean == pytest.approx(steady.mean)
+
+
+def test_pairs_keep_means_and_not_every_seed_and_image(stand_in: Any, tmp_path: Path) -> None:
+    trainer = stand_in(lambda recipe: 0.8 + 0.01 * recipe.seed if recipe.objective.name == "siamese" else 0.7)
+    recipes = [recipe_of("cross_entropy"), recipe_of("siamese")]
+    runs = {
+        (recipe.name, "all", seed): trainer(
+            recipe.with_overrides({"seed": seed}), tmp_path / recipe.name / str(seed), resume=True, quiet=True
+        )
+        for recipe in recipes
+        for seed in range(3)
+    }
+    a, b = ((recipe.name, "all") for recipe in recipes)
+    pairs = Pairs(runs, [Metric("knn1_accuracy", "1-NN accuracy", "fraction", True, True)])
+    pairs.add(a, b, range(3))
+    held = [array.size for group in pairs._each.values() for _, means in group for array in means]
+    assert held == [TEST_IMAGES, 3]
+    values = np.stack(
+        [
+            per_image(runs[*a, seed].records(), "knn1_accuracy") - per_image(runs[*b, seed].records(), "knn1_accuracy")
+            for seed in range(3)
+        ]
+    )
+    assert [row[3] for row in pairs.intervals()] == paired_differences(values[None])
 
 
 def test_pairs_of_one_call_do_not_influence_each_other() -> None:

@@ -199,6 +199,16 @@ def test_a_lance_table_has_the_same_rows(model_folder: Path, tmp_path: Path) -> 
     assert LANCE.connect(str(tmp_path)).open_table("d").to_arrow().select(plain.column_names).equals(plain)
     with pytest.raises(RunError, match="is there already"):
         verbs.embed(model_folder, "digits", tmp_path / "d.lance", quiet=True)
+    # What a process leaves that is killed before its commit is no table; what somebody else put there is not ours to replace.
+    for manifest in (tmp_path / "d.lance" / "_versions").iterdir():
+        manifest.unlink()
+    again = verbs.embed(model_folder, "digits", tmp_path / "d.lance", quiet=True)
+    assert again.images == 1797
+    assert LANCE.connect(str(tmp_path)).open_table("d").to_arrow().select(plain.column_names).equals(plain)
+    (tmp_path / "mine.lance").mkdir()
+    (tmp_path / "mine.lance" / "notes.txt").touch()
+    with pytest.raises(RunError, match="is there already"):
+        verbs.embed(model_folder, "digits", tmp_path / "mine.lance", quiet=True)
 
 
 def test_a_uri_is_for_the_cluster_and_must_be_known(model_folder: Path, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_only_pending_cells_give_a_page_without_pictures(make_comparison: Make) 
     def change(content: dict[str, Any]) -> None:
         for cell in content["cells"]:
             cell |= {"status": "pending", "metrics": {}, "seconds": None, "error": None, "warnings": []}
-        for key in ("summary", "differences", "recall_curves", "baselines", "statements", "answers"):
+        for key in ("metrics", "summary", "differences", "recall_curves", "baselines", "statements", "answers"):
             content[key] = []
         for condition in content["conditions"]:
             condition["count"] = None

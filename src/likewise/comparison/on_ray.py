@@ -36,6 +36,21 @@ def _perform(work: Work, threads: int) -> Outcome | Interrupted:
         return error
 
 
+def _outcome(ray: Any, reference: Any, work: Work) -> Outcome | Interrupted:
+    """What a worker sent, or that it, its memory or its machine was lost as often as Ray tries."""
+    lost = {
+        ray.exceptions.WorkerCrashedError: "its worker crashed",
+        ray.exceptions.OutOfMemoryError: "its machine had no memory left",
+        ray.exceptions.NodeDiedError: "its machine was lost",
+        ray.exceptions.LocalRayletDiedError: "Ray ended on its machine",
+    }
+    try:
+        found: Outcome | Interrupted = ray.get(reference)
+    except tuple(lost) as error:
+        return killed(work, next(how for kind, how in lost.items() if isinstance(error, kind)))
+    return found
+
+
 def on_ray(jobs: int | None) -> Engine:
     """The engine that does pieces on a Ray cluster.
 
@@ -62,10 +77,7 @@ def on_ray(jobs: int | None) -> Engine:
                         raise stopped(stop.wished, done, len(works), works[0].folder)
                     for reference in ready:
                         number = running.pop(reference)
-                        try:
-                            outcome = ray.get(reference)
-                        except ray.exceptions.WorkerCrashedError:
-                            outcome = killed(works[number], "its worker crashed")
+                        outcome = _outcome(ray, reference, works[number])
                         if isinstance(outcome, Interrupted):
                             raise stopped(outcome.got, done, len(works), works[0].folder)
                         done += 1

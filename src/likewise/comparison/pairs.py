@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from likewise.comparison.metrics import per_image
 from likewise.comparison.rows import Metric
-from likewise.comparison.statistics import Interval, paired_differences, student
+from likewise.comparison.statistics import Interval, intervals_of_means, student
 from likewise.training import Run
 
 __all__ = ["Pairs", "Place"]
 
 #: A recipe and the key of a condition.
 Place = tuple[str, str]
+#: Of the differences on each seed and image: (N,) over the seeds and (S,) over the images, all that an interval reads.
+Means = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class Pairs:
@@ -34,7 +36,7 @@ class Pairs:
         self._runs, self._metrics = runs, metrics
         self._records: dict[tuple[str, str, int], pa.Table] = {}
         self._rows: list[tuple[Place, Place, str, Interval, int]] = []
-        self._each: dict[tuple[int, int], list[tuple[int, NDArray[np.float64]]]] = {}
+        self._each: dict[tuple[int, ...], list[tuple[int, Means]]] = {}
 
     def add(self, a: Place, b: Place, seeds: Sequence[int]) -> None:
         """``a`` minus ``b`` in every metric that both have, on the seeds that both have."""
@@ -46,14 +48,16 @@ class Pairs:
                 continue
             each = self._each_image(a, b, shared, metric.name)
             if each is not None:
-                self._each.setdefault(each.shape, []).append((len(self._rows), each))
+                means = each.mean(axis=0), each.mean(axis=1)
+                self._each.setdefault(each.shape, []).append((len(self._rows), means))
             self._rows.append((a, b, metric.name, student(gaps), len(shared)))
 
     def intervals(self) -> Iterator[tuple[Place, Place, str, Interval, int]]:
         """Each pair and metric with its interval and the number of seeds, in the order in which they were added."""
         found: dict[int, Interval] = {}
         for group in self._each.values():
-            resampled = paired_differences(np.stack([each for _, each in group]))
+            per_image, per_seed = (np.stack(means) for means in zip(*(means for _, means in group), strict=True))
+            resampled = intervals_of_means(per_image, per_seed)
             found |= {place: interval for (place, _), interval in zip(group, resampled, strict=True)}
         for place, (a, b, metric, over_seeds, n) in enumerate(self._rows):
             yield a, b, metric, found.get(place, over_seeds), n
@@ -71,7 +75,7 @@ class Pairs:
             rows.append(one - two)
         stacked = np.stack(rows)
         asked = ~np.isnan(stacked).any(axis=0)  # an image that is alone in its class has no one to find
-        return stacked[:, asked] if asked.any() else None
+        return np.ascontiguousarray(stacked[:, asked]) if asked.any() else None
 
     def _table(self, place: Place, seed: int) -> pa.Table:
         key = (*place, seed)

@@ -23,7 +23,7 @@ from scipy.special import ndtri, stdtrit
 
 from likewise.evaluation.intervals import mean_interval
 
-__all__ = ["Interval", "independent_difference", "paired_differences", "student", "within"]
+__all__ = ["Interval", "independent_difference", "intervals_of_means", "paired_differences", "student", "within"]
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -90,9 +90,20 @@ def paired_differences(differences: NDArray[np.float64], *, seed: int = 0) -> li
         >>> row.mean, round(row.low, 2), round(row.high, 2)      # 0.75 ± 1.96 · √(0.75 · 0.25 / 400)
         (0.75, 0.71, 0.79)
     """
-    _, seeds, images = differences.shape
-    per_image = differences.mean(axis=1)
-    per_seed = differences.mean(axis=2)
+    return intervals_of_means(differences.mean(axis=1), differences.mean(axis=2), seed=seed)
+
+
+def intervals_of_means(
+    per_image: NDArray[np.float64], per_seed: NDArray[np.float64], *, seed: int = 0
+) -> list[Interval]:
+    """``paired_differences`` of what it reads of them, which is all that needs to be kept.
+
+    Args:
+        per_image: (P, N) means over the seeds.
+        per_seed: (P, S) means over the images.
+        seed: of the resampling.
+    """
+    images, seeds = per_image.shape[1], per_seed.shape[1]
     means = per_image.mean(axis=1)
     draws = _resampled_means(per_image, images, seed) - means[:, None]
     method = "paired-bootstrap-one-seed"

@@ -34,6 +34,7 @@ __all__ = ["Parts", "is_uri"]
 _META = b"likewise"
 _IDENTITY = "identity.json"
 _COMPLETE = "_likewise.json"
+_OF_LANCE = ("data", "_transactions", "_versions")
 
 
 def is_uri(out: str | os.PathLike[str]) -> bool:
@@ -71,12 +72,18 @@ class Parts:
 
     def exists(self) -> bool:
         """Whether the file is there and complete."""
-        if self._path is not None:
-            return self._path.exists()
         if self._lance:
-            place = self.folder.removesuffix(".parts")
-            return bool(self._files.get_file_info(place).type != fs.FileType.NotFound)
-        return self._there(_COMPLETE)
+            return self._table_exists()
+        return self._there(_COMPLETE) if self._path is None else self._path.exists()
+
+    def _table_exists(self) -> bool:
+        """Whether a Lance table is there, or what is none; not what a process left that was killed before its one commit."""
+        place = self.folder.removesuffix(".parts") if self._path is None else str(self._path)
+        if (kind := self._files.get_file_info(place).type) != fs.FileType.Directory:
+            return bool(kind != fs.FileType.NotFound)
+        if any(name.endswith(".manifest") for name in self._listed(f"{place}/_versions")):
+            return True
+        return any(name not in _OF_LANCE for name in self._listed(place))
 
     def forget(self) -> None:
         """Remove a complete folder of Parquet files, which is to be written anew; nothing else has to be out of the way."""
@@ -206,9 +213,11 @@ class Parts:
                     yield batch.replace_schema_metadata(schema.metadata)
 
     def _names(self) -> list[str]:
-        chosen = fs.FileSelector(self.folder, allow_not_found=True)
-        names = [info.base_name for info in self._files.get_file_info(chosen)]
+        names = self._listed(self.folder)
         return sorted(name for name in names if name.endswith(".parquet") and name[0] not in "._")
+
+    def _listed(self, folder: str) -> list[str]:
+        return [info.base_name for info in self._files.get_file_info(fs.FileSelector(folder, allow_not_found=True))]
 
     def _ranges(self) -> list[tuple[int, int]]:
         cut = [name.removesuffix(".parquet").split("-") for name in self._names()]

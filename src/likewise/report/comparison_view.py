@@ -44,7 +44,7 @@ class ComparisonView:
                 expected="Expected the folder of a comparison.",
                 advice="Make one with `likewise compare RECIPE RECIPE --out FOLDER`.",
             ) from error
-        missing = [key for key in ("recipes", "conditions", "cells", "metrics") if not content.get(key)]
+        missing = [key for key in ("recipes", "conditions", "cells") if not content.get(key)]
         if missing:
             raise RunError(
                 f"{path} has no {' and no '.join(missing)}.",
@@ -70,8 +70,9 @@ class ComparisonView:
 
     @cached_property
     def main(self) -> Row:
-        """The metric that the comparison is about."""
-        return next((metric for metric in self.rows("metrics") if metric.get("main")), self.rows("metrics")[0])
+        """The metric that the comparison is about; before one run is finished, the one that most are about."""
+        known = self.rows("metrics") or [{"name": "knn1_accuracy", "label": "1-NN accuracy", "unit": "fraction"}]
+        return next((metric for metric in known if metric.get("main")), known[0])
 
     @cached_property
     def conditions(self) -> list[Condition]:
