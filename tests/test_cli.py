@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from command_line import Cli
 from likewise.recipes import comparison_names, recipe_names
@@ -99,6 +100,32 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     assert message in ended.err
     assert "Traceback" not in ended.err
     assert ended.out == ""
+
+
+def test_a_budget_that_a_gpu_chose_is_said(run_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "budget paper, because there is a GPU"
+    wrong = ["--set", "epohcs=1"]  # ends before anything is loaded
+    (tmp_path / "mine.yaml").write_text(run_cli("recipes", "digits-crossentropy", "--budget", "smoke").out)
+    assert said not in run_cli("train", "digits-crossentropy", *wrong).err
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for verb, recipe in (("train", "digits-crossentropy"), ("compare", "stl10-probe-three-ways")):
+        assert said in run_cli(verb, recipe, *wrong).err
+        assert said not in run_cli(verb, recipe, "--budget", "smoke", *wrong).err
+        assert said not in run_cli(verb, tmp_path / "mine.yaml", *wrong).err
+
+
+def test_resume_without_a_folder_names_the_runs_that_could_be_meant(
+    run_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"mine": "digits-crossentropy", "mine-2": "digits-crossentropy", "other": "digits-siamese"}
+    for folder, name in names.items():
+        (tmp_path / "runs" / folder).mkdir(parents=True)
+        (tmp_path / "runs" / folder / "recipe.yaml").write_text(f"name: {name}\ntitle: digits\n")
+    (tmp_path / "runs" / "mine" / "metrics.json").write_text("{}")
+    ended = run_cli("train", "digits-crossentropy", "--resume")
+    assert ended.code == 2
+    assert ended.err.endswith("Pass --out DIR, such as runs/mine-2.\n")
 
 
 def test_a_bug_of_ours_shows_its_traceback_and_exits_with_1(tmp_path: Path) -> None:

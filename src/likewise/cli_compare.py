@@ -19,6 +19,7 @@ from likewise.terminal import (
     checked_budget,
     output,
     print_json,
+    say_budget,
     settings,
 )
 
@@ -65,6 +66,7 @@ def compare(
     from likewise import verbs
     from likewise.comparison import as_dict, as_table, chosen_lines
 
+    say_budget(recipes, checked_budget(budget))
     result = verbs.compare(
         recipes,
         out=out,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -24,8 +26,11 @@ __all__ = [
     "checked_budget",
     "output",
     "print_json",
+    "say_budget",
     "settings",
 ]
+
+logger = logging.getLogger("likewise")
 
 # A file or a pipe has no width: tables then take what they need. Names and paths are shown as they are: [bold] and :cat: too.
 output = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 140)
@@ -34,7 +39,9 @@ Source = Annotated[str | None, typer.Option("--data", metavar="SOURCE", help="A 
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as epochs=3; repeat.")
 ]
-BudgetOption = Annotated[str | None, typer.Option("--budget", help="smoke, laptop or paper.")]
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", help="smoke, laptop or paper; default paper with a CUDA GPU, else laptop.")
+]
 EngineOption = Annotated[str, typer.Option("--engine", help="local, or ray: a Ray cluster.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OnBad = Annotated[str | None, typer.Option("--on-bad-image", help="stop (default) or skip unreadable images.")]
@@ -85,6 +92,17 @@ def checked_budget(value: str | None) -> Any:
     if value not in (None, "smoke", "laptop", "paper"):
         raise RecipeError(f"--budget {value} is not known.", expected="Expected smoke, laptop or paper.")
     return value
+
+
+def say_budget(recipes: Sequence[str], budget: str | None) -> None:
+    """Say on standard error that a GPU chooses the published setting, where nobody has chosen one."""
+    from likewise.recipes import default_budget, has_budgets
+
+    if budget is None and default_budget() == "paper" and any(map(has_budgets, recipes)):
+        logger.info(
+            "budget paper, because there is a GPU: the published setting, which may take hours; "
+            "--budget laptop takes minutes"
+        )
 
 
 def print_json(value: Any) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "comparison_names",
     "comparison_title",
     "default_budget",
+    "has_budgets",
     "load_recipe",
     "load_recipes",
     "recipe_names",
@@ -98,6 +99,11 @@ def load_recipes(recipes: Sequence[str | Path | Recipe], *, budget: Budget | Non
 def default_budget() -> Budget:
     """``paper`` where there is a GPU, ``laptop`` elsewhere."""
     return "paper" if torch.cuda.is_available() else "laptop"
+
+
+def has_budgets(recipe: str | Path) -> bool:
+    """Whether a recipe is written for every budget, as shipped ones, comparisons and ``.py`` files are."""
+    return str(recipe) in (*recipe_names(), *comparison_names()) or Path(recipe).suffix == ".py"
 
 
 def load_recipe(recipe: str | Path | Recipe, *, budget: Budget | None = None) -> Recipe:
