@@ -194,6 +194,11 @@ def test_a_title_names_the_source_that_is_learned_from() -> None:
     assert resolve("fashion-siamese", data="photos", overrides={"title": "Shoes by me"}).title == "Shoes by me"
 
 
+def test_every_shipped_title_names_another_source_in_place_of_its_own() -> None:
+    titles = [resolve(name, data="my/shoes", budget="smoke").title for name in recipe_names()]
+    assert [title for title in titles if not title.startswith("shoes by ")] == []
+
+
 @pytest.mark.parametrize("budget", ["smoke", "laptop", "paper"])
 @pytest.mark.parametrize("name", comparison_names())
 def test_a_shipped_comparison_stands_for_recipes_of_the_same_images(name: str, budget: str) -> None:

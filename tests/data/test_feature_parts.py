@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,36 @@ def test_a_killed_computation_goes_on_where_it_was(
     with torch.inference_mode():
         assert torch.allclose(found, model.frozen_features(data.images).float(), atol=1e-5)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+
+
+def test_a_sample_finds_what_its_whole_set_left(
+    model: EmbeddingModel, data: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIKEWISE_HOME", str(tmp_path))
+    whole = FrozenImages(model).of(data)
+    forward, seen = EmbeddingModel.frozen_features, []
+
+    def watched(self: EmbeddingModel, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(EmbeddingModel, "frozen_features", watched)
+    chosen = torch.tensor([60, 3, 4, 41])
+    assert torch.equal(FrozenImages(model).of(data.subset(chosen)), whole[chosen])
+    assert seen == []
+    other = dataclasses.replace(data, images=torch.cat([data.images[:5], 255 - data.images[5:8]]), ids=data.ids[:8])
+    assert torch.equal(FrozenImages(model).of(other)[:5], whole[:5])
+    assert seen == [3]
+
+
+def test_a_set_that_is_a_part_of_a_larger_one_stays_kept(
+    model: EmbeddingModel, data: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIKEWISE_HOME", str(tmp_path))
+    monkeypatch.setattr(feature_store, "_PART", 20)
+    monkeypatch.setattr(feature_store, "_SEARCHED", 0)
+    FrozenImages(model).of(data.subset(torch.arange(20)))
+    [small] = tmp_path.rglob("*.safetensors")
+    FrozenImages(model).of(data)
+    assert small.is_file()
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2

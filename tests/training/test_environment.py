@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+
 import pytest
 import torch
 
+from likewise.data import load_splits
+from likewise.models import EmbeddingModel, InputSpec
 from likewise.training.environment import computes_bf16
+from likewise.training.frozen import FrozenFeatures, frozen_view
+
+from .test_resume import tiny
+
+train_module = importlib.import_module("likewise.training.train")
 
 
 def test_the_precision_of_a_run_on_the_cpu_is_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,3 +25,28 @@ def test_the_precision_of_a_run_on_the_cpu_is_that_of_the_cpu(monkeypatch: pytes
     assert computes_bf16("cpu") is of_the_cpu
     assert computes_bf16("auto") is computes_bf16("cuda") is not of_the_cpu
     assert computes_bf16("mps") is False
+
+
+def test_features_of_all_sets_share_one_budget() -> None:
+    splits = load_splits("digits", validation=200, train_size=600)
+    recipe = tiny("cross_entropy", freeze="encoder", flip=False, shift=0)
+    model = EmbeddingModel(recipe.encoder, InputSpec.measure(splits.train.take(torch.arange(9))), embedding_dim=4)
+    model.freeze_encoder()
+    needed = 4 * model.encoder.out_features * (len(splits.train) + len(splits.validation))
+    for limit, fits in ((needed, [True, True]), (needed - 1, [True, False])):
+        view = frozen_view(recipe.with_overrides({"data.memory_limit": limit}), model)
+        assert [isinstance(view(data), FrozenFeatures) for data in (splits.train, splits.validation)] == fits
+
+
+def test_images_that_would_fill_the_gpu_stay_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "likewise")
+    gpu = torch.device("meta")
+    train = dataclasses.replace(load_splits("digits", validation=200).train, labels=None, class_names=())
+    assert isinstance(train.images, torch.Tensor)
+    for free, there in ((2 * train.images.nbytes, True), (2 * train.images.nbytes - 2, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 2 * free))
+        found = train_module._at_hand(train, gpu)
+        assert (found.images.device.type == "meta") is there
+    assert "they stay in the memory of the CPU" in caplog.text

@@ -4,7 +4,7 @@ The shape of the set (channels, height, width) comes from all headers: grey if e
 own size if they all share one, else a square whose side is the median shorter side, at most 224. Decoding runs on a
 pool of threads (Pillow decodes outside the interpreter's lock) into one array, which is saved in
 ``LIKEWISE_HOME/decoded`` under a name made of the content and these settings, with the list of items that could not be
-decoded. The next load reads and hashes the encoded bytes (1 s per GB) and maps the array into memory.
+decoded. The next load reads and hashes the encoded bytes (1 s per GB) and reads the array.
 
 Processor time for 50,000 CIFAR-10 WebP images: 26 s over all cores, the second time 0.6 s.
 """

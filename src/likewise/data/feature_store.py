@@ -1,9 +1,9 @@
 """What towers that are not trained make of images and texts: computed once, kept on disk, so that an epoch costs only the rest.
 
 What is kept is found by what it depends on: the weights and options of the encoder's frozen part, its preprocessing, and the
-image's pixels or the text itself. So a sample of a data set, a second run or another head finds what is there, and nothing
-stale is ever used. Where the last blocks of an encoder are trained, what goes into them is kept: of an image its grid, of a
-text a row for each token.
+image's pixels or the text itself. So a sample of a data set, a second run or another head finds what is there (in the newest
+files of that encoder), and nothing stale is ever used. Where the last blocks of an encoder are trained, what goes into them is
+kept: of an image its grid, of a text a row for each token.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -33,6 +34,7 @@ logger = logging.getLogger("likewise")
 _VERSION = 2  # raise it when the same encoder would give something else
 _BATCH = 128
 _PART = 2048  # items that are computed before they are kept
+_SEARCHED = 16  # files of other sets that are looked through for items, the newest first
 _OF_MODEL: WeakKeyDictionary[EmbeddingModel, FrozenTexts] = WeakKeyDictionary()
 
 
@@ -66,10 +68,11 @@ class _Store:
         if self._kept is None or not all(key in self._item for key in keys):
             file = self._file(keys)
             if not self._read(file):
+                self._search(set(keys) - self._item.keys())
                 fresh = {key: position for position, key in enumerate(keys) if key not in self._item}
                 missing = list(fresh)
                 parts = [missing[first : first + _PART] for first in range(0, len(missing), _PART)]
-                beside = [self._file(part) for part in parts] if len(parts) > 1 else [None] * len(parts)
+                beside = [self._file(part, of_a_part=True) for part in parts] if len(parts) > 1 else [None] * len(parts)
                 with Progress(f"Features of {len(fresh):,} {self._kind}s by the frozen encoder", len(fresh)) as shown:
                     for part, kept in zip(parts, beside, strict=True):
                         if kept and self._read(kept):
@@ -84,8 +87,35 @@ class _Store:
                         kept.unlink(missing_ok=True)
         return self._chosen(keys)
 
-    def _file(self, keys: Sequence[bytes]) -> Path:
-        return self._folder / f"{hashlib.sha256(b''.join(keys)).hexdigest()[:32]}.safetensors"
+    def _file(self, keys: Sequence[bytes], *, of_a_part: bool = False) -> Path:
+        """Where a set is kept; a part of one that is being computed has a name of its own, since it is removed at the end."""
+        kind = "part-" if of_a_part else ""
+        return self._folder / f"{kind}{hashlib.sha256(b''.join(keys)).hexdigest()[:32]}.safetensors"
+
+    def _search(self, missing: set[bytes]) -> None:
+        """Read those of ``missing`` that stand in files of other sets, row by row, and nothing else of these."""
+        try:
+            files = sorted(self._folder.glob("[!p]*.safetensors"), key=lambda file: -file.stat().st_mtime)
+        except OSError:  # another process has removed one meanwhile
+            files = []
+        for file in files[:_SEARCHED]:
+            if not missing:
+                return
+            try:
+                with safe_open(file, framework="pt") as saved:
+                    keys = [row.tobytes() for row in saved.get_tensor("keys").numpy()]
+                    found = [position for position, key in enumerate(keys) if key in missing]
+                    if not found:
+                        continue
+                    length = saved.get_tensor("length")
+                    ends, rows = length.cumsum(0).tolist(), saved.get_slice("rows")
+                    length = length[found]
+                    taken = [rows[ends[at] - size : ends[at]] for at, size in zip(found, length.tolist(), strict=True)]
+            except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+                logger.warning("%s is damaged (%s): it is not looked through", file, error)
+                continue
+            self._add([keys[at] for at in found], Ragged(torch.cat(taken), length.cumsum(0) - length, length))
+            missing = missing - self._item.keys()
 
     def _chosen(self, keys: Sequence[bytes]) -> Ragged:
         assert self._kept is not None
@@ -118,7 +148,7 @@ class _Store:
         return True
 
     def _write(self, file: Path, keys: list[bytes]) -> None:
-        beside = file.with_name(f".{file.name}.{id(self)}.part")
+        beside = file.with_name(f".{file.name}.{os.getpid()}.{id(self)}.part")
         items = self._chosen(keys).packed()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

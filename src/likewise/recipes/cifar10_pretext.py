@@ -92,7 +92,7 @@ def cifar10_mae(budget: Budget) -> Recipe:
 def cifar10_random(budget: Budget) -> Recipe:
     """The same encoder as it was drawn, which every task has to beat."""
     recipe = _recipe(budget, "random", "an encoder that is not trained", "autoencoder")
-    return recipe.with_overrides({"epochs": 0, "min_steps": 0, "title": "CIFAR-10 with an encoder that is not trained"})
+    return recipe.with_overrides({"epochs": 0, "min_steps": 0, "title": "CIFAR-10 by an encoder that is not trained"})
 
 
 @shipped_comparison

@@ -131,7 +131,7 @@ def _npairs(source: _Source) -> Callable[[Budget], Recipe]:
 
 def _npairs_finetune(source: _Source) -> Callable[[Budget], Recipe]:
     def recipe(budget: Budget) -> Recipe:
-        """As above, and then everything is tuned at a tenth of the learning rate."""
+        """As above, and then everything is tuned: the classifier at a quarter of the learning rate, the base at a tenth."""
         values = _shared(source, "npairs-finetune", "the N-pairs loss, then fine-tuning", budget)
         probe = _probe(values, budget)["training"]
         last = max(1, ENCODER_EPOCHS[budget] // 3)

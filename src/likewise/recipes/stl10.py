@@ -54,7 +54,7 @@ def stl10_random(budget: Budget) -> Recipe:
     """Method III: the encoder stays as it was drawn."""
     values: dict[str, Any] = {
         "name": "stl10-random",
-        "title": "STL-10 with an encoder that is not trained",
+        "title": "STL-10 by an encoder that is not trained",
         "data": _data(budget),
         "objective": "autoencoder",
         "training": _training(0),

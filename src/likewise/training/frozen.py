@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
 from likewise.data import ImageDataset
 from likewise.data.draws import Draws
 from likewise.data.feature_store import FrozenImages
+from likewise.data.load import default_memory_limit
 from likewise.data.views import flip_and_shift
 from likewise.models import EmbeddingModel
 from likewise.recipe import Recipe, TrainingOptions
@@ -76,22 +76,25 @@ def frozen_view(recipe: Recipe, model: EmbeddingModel) -> Callable[..., ImageDat
 
     The function returned takes a data set, and ``augmented=True`` for the one that is trained on. It gives the images as they
     are where the encoder is trained, where they are changed (training moves them, the measurement mirrors them), where the
-    objective looks at them, and where the features of all of them would take more than half of the memory. Where training only
-    mirrors them, the features of both are kept.
+    objective looks at them, and where their features, with those of the sets before, would take more than half of the memory.
+    Where training only mirrors them, the features of both are kept.
     """
     options = recipe.training
     width = math.prod(model.frozen_shape) if model.trained_blocks else model.encoder.out_features
-    limit = recipe.data.memory_limit or psutil.virtual_memory().total // 2
+    left = recipe.data.memory_limit or default_memory_limit()
     store = FrozenImages(model) if model.encoder_frozen and not recipe.objective.sees_images else None
 
     def view(data: ImageDataset, *, augmented: bool = False) -> ImageDataset:
+        nonlocal left
         changed = options.shift if augmented else recipe.evaluation.mirrored
         if store is None or changed:
             return data
         mirrored = augmented and options.flip
-        if len(data) * width * 4 * (2 if mirrored else 1) > limit:
+        needed = len(data) * width * 4 * (2 if mirrored else 1)
+        if needed > left:
             logger.info("the features of %s images do not fit into memory; they are computed anew", f"{len(data):,}")
             return data
+        left -= needed
 
         def compute() -> Tensor:
             with torch.compiler.set_stance("force_eager"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from likewise.data import Splits
+from likewise.data import ImageDataset, Splits
 from likewise.errors import RecipeError, RunError
 from likewise.models import EmbeddingModel, save_model
 from likewise.recipe import Budget, Recipe
@@ -146,13 +147,13 @@ def train_in(
     for note in splits.notes:
         logger.info("%s", note)
     ranks.on_first(lambda: write_json(folder / "environment.json", describe_environment(fabric)))
-    if fabric.device.type == "cuda":
-        splits = Splits(splits.train.to(fabric.device), splits.validation, splits.test, splits.unlabeled, splits.notes)
-    objective = ranks.together(lambda: build_objective(recipe, splits, folder))
-    model = objective.model
     learned = splits.to_learn_from(recipe.data.learn_from)
     if fabric.device.type == "cuda":
-        learned = learned.to(fabric.device)
+        at_hand = _at_hand(splits.train, fabric.device)
+        learned = at_hand if learned is splits.train else _at_hand(learned, fabric.device)
+        splits = dataclasses.replace(splits, train=at_hand)
+    objective = ranks.together(lambda: build_objective(recipe, splits, folder))
+    model = objective.model
     length = Length.of(recipe, len(learned))
     if not model.encoder_frozen:
         compile_encoder(model, recipe.training.compile)
@@ -234,6 +235,20 @@ def train_in(
         logger.info("done: MAP@R %.2f %% among unseen classes, in %s", 100 * metrics["map_at_r"], folder)
     elif "effective_rank" in metrics:
         logger.info("done: effective rank %.1f on test, in %s", metrics["effective_rank"], folder)
+
+
+def _at_hand(data: ImageDataset, device: torch.device) -> ImageDataset:
+    """The data on the GPU where its images take at most half of the memory that is free there, else as it is."""
+    if not isinstance(data.images, torch.Tensor) or data.images.device == device:
+        return data
+    size, free = data.images.nbytes, torch.cuda.mem_get_info(device)[0]
+    if size > free // 2:
+        logger.info(
+            "%s images take %.1f GB of the %.1f GB that are free on the GPU: they stay in the memory of the CPU",
+            f"{len(data):,}", size / 1e9, free / 1e9,
+        )  # fmt: skip
+        return data
+    return data.to(device)
 
 
 def _stage(folder: Path, recipe: Recipe, index: int, *, quiet: bool, measured: Measure | None) -> dict[str, float]:
