@@ -59,7 +59,9 @@ def remeasure(run: Run, *, data: str | None = None, overrides: Mapping[str, Any]
             return metrics
         asked = recipe.data
         counts = {"validation": 0.1, "train_size": None, "unlabeled_size": None}
-        changed = {f"data.{name}": other for name, other in counts.items() if isinstance(getattr(asked, name), int)}
+        changed: dict[str, Any] = {
+            f"data.{name}": other for name, other in counts.items() if isinstance(getattr(asked, name), int)
+        }
         changed |= {"data.source": data, "data.label_noise": 0.0, "evaluation.ratings": None}
         there = recipe.with_overrides(changed)
         splits = data_of(there)
