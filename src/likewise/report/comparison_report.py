@@ -80,7 +80,7 @@ def write_comparison_report(folder: str | os.PathLike[str]) -> Path:
         main_label=str(view.main.get("label") or view.main["name"]),
         environment=flat(view.content.get("environment") or {}),
         overrides=flat(view.content.get("overrides") or {}),
-        commands=[("Do it again (finished runs are kept)", str(view.content["command"]))]
+        commands=[("Do it again (finished runs are kept with --out FOLDER)", str(view.content["command"]))]
         if view.content.get("command")
         else [],
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -18,9 +18,8 @@ __all__ = ["SECONDS", "TimedConnection"]
 
 SECONDS = 10.0
 UNREAD_SECONDS = 30.0
-UNSENT = (
-    2**17
-)  # bytes that the system holds for a client: it asks for more whenever a slow one has read about half of them
+# bytes that the system holds for a client: it asks for more whenever a slow one has read about half of them
+UNSENT = 2**17
 
 
 class TimedConnection(H11Protocol):
