@@ -225,3 +225,11 @@ def test_only_objectives_without_labels_learn_from_unlabelled_images() -> None:
     assert Recipe.parse(SHORT | {"data": data, "objective": "rotation"}).data.learn_from == "unlabeled"
     with pytest.raises(RecipeError, match="learn_from is unlabeled and the objective siamese learns from labels"):
         Recipe.parse(SHORT | {"data": data})
+
+
+@pytest.mark.parametrize("budget", ["smoke", "laptop", "paper"])
+def test_pictures_whose_captions_say_left_and_right_are_never_mirrored(budget: str) -> None:
+    shapes = load_recipe("clip-shapes", budget=budget)  # type: ignore[arg-type]
+    assert not shapes.evaluation.mirrored
+    assert not shapes.training.flip
+    assert load_recipe("flickr8k-clip", budget="laptop").evaluation.mirrored

@@ -27,7 +27,6 @@ def clip_shapes(budget: Budget) -> Recipe:
         "objective": {"name": "clip"},
         "training": training,
         "evaluation": {
-            "mirrored": True,
             "queries": ("two red stars", "something yellow at the top", "a white heart in the middle"),
             "templates": tuple(f"a {color} {{}} {place}" for color in COLORS for place in PLACES),
         },
@@ -125,6 +124,7 @@ def _photographs(budget: Budget) -> dict[str, Any]:
             "checkpoint_every": 4,
         },
         "evaluation": {
+            "mirrored": True,
             "queries": (
                 "a dog runs through the water",
                 "children playing in the snow",
