@@ -232,4 +232,3 @@ def test_pictures_whose_captions_say_left_and_right_are_never_mirrored(budget: s
     shapes = load_recipe("clip-shapes", budget=budget)  # type: ignore[arg-type]
     assert not shapes.evaluation.mirrored
     assert not shapes.training.flip
-    assert load_recipe("flickr8k-clip", budget="laptop").evaluation.mirrored

@@ -124,7 +124,6 @@ def _photographs(budget: Budget) -> dict[str, Any]:
             "checkpoint_every": 4,
         },
         "evaluation": {
-            "mirrored": True,
             "queries": (
                 "a dog runs through the water",
                 "children playing in the snow",
