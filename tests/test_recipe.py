@@ -187,6 +187,14 @@ def test_resolve_puts_options_over_the_recipe() -> None:
     assert (recipe.data.source, recipe.seed, recipe.training.epochs, recipe.budget) == ("mnist", 4, 1, "smoke")
 
 
+@pytest.mark.parametrize("key", ["validation", "data.validation"])
+def test_what_is_set_stands_whatever_another_source_changes(key: str) -> None:
+    assert resolve("fashion-siamese", data="photos").data.validation == 0.1
+    assert resolve("fashion-siamese", data="photos", overrides={key: 500}).data.validation == 500
+    elsewhere = resolve("fashion-siamese", overrides={"source": "photos"})
+    assert (elsewhere.data.validation, elsewhere.title.split()[0]) == (0.1, "photos")
+
+
 def test_a_title_names_the_source_that_is_learned_from() -> None:
     assert resolve("fashion-siamese").title == "Fashion-MNIST by siamese pairs, contrastive loss"
     assert resolve("fashion-siamese", data="fashion-mnist").title == resolve("fashion-siamese").title

@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from likewise import cli_compare, cli_export, cli_search, cli_serve
-from likewise.errors import Interrupted, LikewiseError, RankError, RecipeError, RunError
+from likewise.errors import Interrupted, LikewiseError, RankError, RecipeError
 from likewise.launch import launched_rank
 from likewise.terminal import (
     BudgetOption,
@@ -56,19 +56,6 @@ def _print_metrics(metrics: dict[str, float]) -> None:
     output.print(table)
 
 
-def _begun(recipe: str, budget: str | None) -> list[Path]:
-    """Runs of a recipe below ``runs`` that are not finished."""
-    from likewise.recipes import load_recipe
-
-    line = f"name: {load_recipe(recipe, budget=checked_budget(budget)).name}"
-    return [
-        written.parent
-        for written in sorted(Path("runs").glob("*/recipe.yaml"))
-        if line in written.read_text("utf-8", errors="replace").splitlines()
-        and not (written.parent / "metrics.json").exists()
-    ]
-
-
 @app.command(cls=WithSettings)
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped name, a .yaml file or a .py file.")],
@@ -86,14 +73,6 @@ def train(
     """Train one recipe, measure it and write its report."""
     from likewise import verbs
 
-    if resume and out is None:
-        begun = _begun(recipe, budget)
-        raise RunError(
-            "--resume was given without a folder.",
-            expected="Expected the run to go on with.",
-            advice=f"Pass --out DIR{f', such as {begun[0]}' if begun else ''}."
-            + (f" Not finished either: {', '.join(map(str, begun[1:]))}." if begun[1:] else ""),
-        )
     say_budget([recipe], checked_budget(budget))
     run = verbs.train(
         recipe,

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from lightning_fabric.plugins.precision.amp import _optimizer_handles_unscaling
 from torch import nn
 
 from likewise.models import EmbeddingModel, InputSpec, ResNetOptions
@@ -112,3 +113,9 @@ def test_schedules() -> None:
     assert all(rate > 0 for rate in rates)
     constant = TrainingOptions(schedule="constant", warmup=0.0, learning_rate=0.3)
     assert {learning_rate_at(step, 10, constant) for step in range(10)} == {0.3}
+
+
+@pytest.mark.parametrize(("clip", "taken_off_in_the_step"), [(None, True), (1.0, False)])
+def test_gradients_to_be_clipped_are_unscaled_before_the_step(clip: float | None, taken_off_in_the_step: bool) -> None:
+    optimizer = build_optimizer(TrainingOptions(precision="16-mixed", gradient_clip=clip), nn.Linear(2, 2))
+    assert _optimizer_handles_unscaling(optimizer) is taken_off_in_the_step

@@ -31,7 +31,7 @@ from likewise.models import EmbeddingModel, Ragged
 __all__ = ["FrozenImages", "FrozenTexts", "weights_digest"]
 
 logger = logging.getLogger("likewise")
-_VERSION = 2  # raise it when the same encoder would give something else
+_VERSION = 3  # raise it when the same encoder would give something else
 _BATCH = 128
 _PART = 2048  # items that are computed before they are kept
 _SEARCHED = 16  # files of other sets that are looked through for items, the newest first
@@ -174,10 +174,14 @@ class FrozenImages:
     """
 
     def __init__(self, model: EmbeddingModel) -> None:
-        settings = json.dumps([model.encoder_options.model_dump(), model.input.model_dump()], sort_keys=True)
-        trained = model.encoder.last_blocks(model.trained_blocks) if model.trained_blocks else ()
         self._model = model
-        self._store = _Store(model.encoder, trained, settings, "image")
+
+    def _store(self) -> _Store:
+        """Of the weights as they are now: a run in bfloat16 rounds them when it begins."""
+        model = self._model
+        settings = json.dumps([model.encoder_options.stored().model_dump(), model.input.model_dump()], sort_keys=True)
+        trained = model.encoder.last_blocks(model.trained_blocks) if model.trained_blocks else ()
+        return _Store(model.encoder, trained, settings, "image")
 
     def of(self, data: ImageDataset, *, mirrored: bool = False) -> Tensor:
         """(N, K) float32 on the CPU, of the images or of their mirror images."""
@@ -190,16 +194,15 @@ class FrozenImages:
             parts = []
             try:
                 for _, images in data.batches(torch.tensor(positions).split(_BATCH)):
-                    parts.append(
-                        model.frozen_features((images.flip(-1) if mirrored else images).to(device)).float().cpu()
-                    )
+                    fitted = model.input.fitted(images.flip(-1) if mirrored else images)
+                    parts.append(model.frozen_features(fitted.to(device)).float().cpu())
                     advance(len(images))
             finally:
                 model.train(training)
             return Ragged.of_rows(torch.cat(parts))
 
         keys = [digest + b"mirrored" for digest in image_digests(data)] if mirrored else image_digests(data)
-        found = self._store.get(keys, compute)
+        found = self._store().get(keys, compute)
         return found.rows[found.first]
 
 
@@ -213,10 +216,8 @@ class FrozenTexts:
     def __init__(self, model: EmbeddingModel) -> None:
         if model.text is None:
             raise ModelError("This model has no text tower.", expected="Expected one: its features are asked for.")
-        self._tower = tower = model.text
-        settings = json.dumps(tower.options.model_dump(), sort_keys=True)
-        trained = tower.encoder.last_blocks(tower.trained_blocks) if tower.trained_blocks else ()
-        self._store = _Store(tower.encoder, trained, settings, "text")
+        self._tower = model.text
+        self._stores: dict[torch.dtype, _Store] = {}
 
     @classmethod
     def of_model(cls, model: EmbeddingModel) -> FrozenTexts:
@@ -236,4 +237,14 @@ class FrozenTexts:
             advance(len(positions))
             return states
 
-        return self._store.get(keys, compute)
+        return self._store().get(keys, compute)
+
+    def _store(self) -> _Store:
+        """Of the weights as they are now: a run in bfloat16 rounds them when it begins."""
+        tower = self._tower
+        dtype = next(tower.encoder.parameters()).dtype
+        if dtype not in self._stores:
+            settings = json.dumps(tower.options.model_dump(), sort_keys=True)
+            trained = tower.encoder.last_blocks(tower.trained_blocks) if tower.trained_blocks else ()
+            self._stores[dtype] = _Store(tower.encoder, trained, settings, "text")
+        return self._stores[dtype]

@@ -30,7 +30,8 @@ def to_lab(images: Tensor) -> Tensor:
     """
     rgb = images.float() / 255
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    xyz = torch.einsum("ij,njhw->nihw", _TO_XYZ.float().to(images.device), linear)
+    with torch.autocast(images.device.type, enabled=False):  # in bfloat16 lightness has steps of a quarter
+        xyz = torch.einsum("ij,njhw->nihw", _TO_XYZ.float().to(images.device), linear)
     cube = torch.where(xyz > _EDGE**3, xyz.clamp(min=_EDGE**3) ** (1 / 3), xyz / (3 * _EDGE**2) + 4 / 29)
     x, y, z = cube.unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)

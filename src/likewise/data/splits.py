@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,6 +54,10 @@ class Splits:
     test: ImageDataset
     unlabeled: ImageDataset | None = None
     notes: tuple[str, ...] = ()
+
+    def each(self, seen: Callable[[ImageDataset], ImageDataset]) -> Splits:
+        """The same with train, validation and test as ``seen`` has them."""
+        return dataclasses.replace(self, train=seen(self.train), validation=seen(self.validation), test=seen(self.test))
 
     def to_learn_from(self, which: LearnFrom) -> ImageDataset:
         """The images that an objective learns from: ``train``, the ``unlabeled`` ones, or ``both`` without labels.

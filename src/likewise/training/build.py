@@ -12,10 +12,10 @@ from likewise.data.captions import Captions
 from likewise.errors import TrainingError
 from likewise.models import EmbeddingModel, InputSpec, TextEncoderOptions, text_encoder_names
 from likewise.objectives import Objective, find_objective, objective_names
-from likewise.recipe import Recipe
+from likewise.recipe import Recipe, TrainingOptions
 from likewise.training.start import start_of, take_weights
 
-__all__ = ["build_model", "build_objective"]
+__all__ = ["build_model", "build_objective", "freeze"]
 
 
 def build_objective(recipe: Recipe, splits: Splits, folder: Path) -> Objective:
@@ -25,11 +25,16 @@ def build_objective(recipe: Recipe, splits: Splits, folder: Path) -> Objective:
     model = build_model(recipe, splits)
     if start:
         take_weights(model, start, take)
-    if recipe.training.freeze in ("encoder", "both"):
-        model.freeze_encoder(recipe.training.image_blocks)
-    if recipe.training.freeze in ("text_encoder", "both") and model.text is not None:
-        model.text.freeze_encoder(recipe.training.text_blocks)
+    freeze(model, recipe.training)
     return recipe.objective.build(model)
+
+
+def freeze(model: EmbeddingModel, options: TrainingOptions) -> None:
+    """Leave the encoders as they are that ``options`` name, but for the blocks at their end that are trained."""
+    if options.freeze in ("encoder", "both"):
+        model.freeze_encoder(options.image_blocks)
+    if options.freeze in ("text_encoder", "both") and model.text is not None:
+        model.text.freeze_encoder(options.text_blocks)
 
 
 def build_model(recipe: Recipe, splits: Splits) -> EmbeddingModel:

@@ -84,6 +84,8 @@ def save_checkpoint(
     tensors["random.torch"] = torch.get_rng_state()
     if torch.cuda.is_initialized():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        tensors["random.mps"] = torch.mps.get_rng_state()
     algorithm, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     state_json = {
         "progress": vars(progress),
@@ -181,6 +183,8 @@ def load_checkpoint(
         torch.set_rng_state(tensors["random.torch"])
         if "random.cuda" in tensors and torch.cuda.is_initialized():
             torch.cuda.set_rng_state(tensors["random.cuda"])
+        if "random.mps" in tensors and torch.backends.mps.is_available():
+            torch.mps.set_rng_state(tensors["random.mps"])
         version, internal, gauss = state["random"]["python"]
         random.setstate((version, tuple(internal), gauss))
         np.random.set_state(tuple(state["random"]["numpy"]))  # noqa: NPY002

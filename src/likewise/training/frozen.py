@@ -20,14 +20,21 @@ from likewise.data.views import flip_and_shift
 from likewise.models import EmbeddingModel
 from likewise.recipe import Recipe, TrainingOptions
 
-__all__ = ["FrozenFeatures", "augmented", "frozen_view"]
+__all__ = ["FrozenFeatures", "augmented", "frozen_view", "unmirrored"]
 
 logger = logging.getLogger("likewise")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrozenFeatures(ImageDataset):
-    """A data set of which the loop sees float32 features in place of the images; computed when first asked for."""
+    """A data set of which the loop sees float32 features in place of the images; computed when first asked for.
+
+    Args:
+        mirrored: whether the features of each image's mirror image are there too.
+        compute: gives the features: (N, F), or (N, 2, F) with those of the mirror images.
+    """
+
+    mirrored: bool = False
 
     compute: Callable[[], Tensor] = lambda: torch.empty(0, 0)
 
@@ -35,6 +42,10 @@ class FrozenFeatures(ImageDataset):
     def features(self) -> Tensor:
         """(N, F) float32; (N, 2, F) where the mirror images are there too."""
         return self.compute()
+
+    def compute_now(self) -> None:
+        """Have the features at hand from now on."""
+        _ = self.features
 
     def take(self, indices: Tensor) -> Tensor:
         """Features of these rows, on the device where they are."""
@@ -48,7 +59,19 @@ class FrozenFeatures(ImageDataset):
     def subset(self, indices: Tensor, split: str | None = None) -> FrozenFeatures:
         """The images at ``indices`` with their features."""
         chosen = ImageDataset(**_fields(self)).subset(indices, split)
-        return FrozenFeatures(**_fields(chosen), compute=lambda: self.take(indices))
+        return FrozenFeatures(**_fields(chosen), mirrored=self.mirrored, compute=lambda: self.take(indices))
+
+
+def unmirrored(data: ImageDataset) -> ImageDataset:
+    """The same data set; features of mirror images are left out."""
+    if not isinstance(data, FrozenFeatures) or not data.mirrored:
+        return data
+    return FrozenFeatures(**_fields(data), compute=lambda: data.features[:, 0])
+
+
+def _fills(features: Tensor, device: torch.device) -> bool:
+    """Whether these would take more than half of what a GPU has free."""
+    return device.type == "cuda" and features.nbytes > torch.cuda.mem_get_info(device)[0] // 2
 
 
 def _fields(data: ImageDataset) -> dict[str, Any]:
@@ -75,21 +98,23 @@ def frozen_view(recipe: Recipe, model: EmbeddingModel) -> Callable[..., ImageDat
     """How the loop, the monitor and the measurement see a data set under this model: as features where they can.
 
     The function returned takes a data set, and ``augmented=True`` for the one that is trained on. It gives the images as they
-    are where the encoder is trained, where they are changed (training moves them, the measurement mirrors them), where the
-    objective looks at them, and where their features, with those of the sets before, would take more than half of the memory.
-    Where training only mirrors them, the features of both are kept.
+    are where the encoder is trained, where training moves them, where the objective looks at them, and where their features,
+    with those of the sets before, would take more than half of the memory. Where training or the measurement mirrors them, the
+    features of both images are kept.
     """
     options = recipe.training
     width = math.prod(model.frozen_shape) if model.trained_blocks else model.encoder.out_features
     left = recipe.data.memory_limit or default_memory_limit()
     store = FrozenImages(model) if model.encoder_frozen and not recipe.objective.sees_images else None
+    known: dict[tuple[int, bool], FrozenFeatures] = {}  # a view holds the features of its set, whose id stays its own
 
     def view(data: ImageDataset, *, augmented: bool = False) -> ImageDataset:
         nonlocal left
-        changed = options.shift if augmented else recipe.evaluation.mirrored
-        if store is None or changed:
+        if store is None or (augmented and options.shift):
             return data
-        mirrored = augmented and options.flip
+        mirrored = options.flip if augmented else recipe.evaluation.mirrored
+        if (id(data), mirrored) in known:
+            return known[id(data), mirrored]
         needed = len(data) * width * 4 * (2 if mirrored else 1)
         if needed > left:
             logger.info("the features of %s images do not fit into memory; they are computed anew", f"{len(data):,}")
@@ -97,13 +122,18 @@ def frozen_view(recipe: Recipe, model: EmbeddingModel) -> Callable[..., ImageDat
         left -= needed
 
         def compute() -> Tensor:
+            if not mirrored and (id(data), True) in known:
+                return known[id(data), True].features[:, 0]
             with torch.compiler.set_stance("force_eager"):
-                features = store.of(data)
                 if mirrored:
-                    features = torch.stack([features, store.of(data, mirrored=True)], dim=1)
+                    features = torch.empty(len(data), 2, width)
+                    features[:, 0], features[:, 1] = store.of(data), store.of(data, mirrored=True)
+                else:
+                    features = store.of(data)
             logger.info("features of the frozen encoder: %s", " × ".join(f"{size:,}" for size in features.shape))
-            return features.to(model.mean.device)
+            return features if _fills(features, model.mean.device) else features.to(model.mean.device)
 
-        return FrozenFeatures(**_fields(data), compute=compute)
+        known[id(data), mirrored] = FrozenFeatures(**_fields(data), mirrored=mirrored, compute=compute)
+        return known[id(data), mirrored]
 
     return view

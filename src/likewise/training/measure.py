@@ -77,7 +77,7 @@ def _blocks(data: ImageDataset) -> tuple[Tensor, ...]:
 def _embed(
     model: EmbeddingModel, data: ImageDataset, blocks: Sequence[Tensor], mirrored: bool
 ) -> tuple[NDArray[np.float32], Scores]:
-    fitted = (images if images.ndim == 2 else model.input.fitted(images) for _, images in data.batches(blocks))
+    fitted = (images if images.ndim < 4 else model.input.fitted(images) for _, images in data.batches(blocks))
     return model.embed_batches(fitted, mirrored=mirrored)
 
 
@@ -88,7 +88,8 @@ def _labelled(data: ImageDataset, embeddings: NDArray[np.float32]) -> EmbeddedSp
 
 def unseen(train_labels: Tensor | NDArray[np.int64], test_labels: Tensor | NDArray[np.int64]) -> bool:
     """Whether no class of the test split is among those of train."""
-    return not set(np.unique(np.asarray(train_labels)).tolist()) & set(np.unique(np.asarray(test_labels)).tolist())
+    seen, tested = (set(torch.as_tensor(labels).unique().tolist()) for labels in (train_labels, test_labels))
+    return not seen & tested
 
 
 def cached_baselines(splits: Splits, dimension: int) -> dict[str, float]:

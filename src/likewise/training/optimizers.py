@@ -140,7 +140,9 @@ def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
             advice="Set head=linear or training.freeze=nothing, or training.epochs=0 to measure the encoder as it is.",
         )
     # One kernel for all parameters: on small networks the plain optimiser costs a tenth of the step.
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in wanted)
+    # It takes the scale of 16-mixed off the gradients itself, too late for them to be clipped.
+    scaled = options.precision == "16-mixed" and options.gradient_clip is not None
+    fused = (not scaled and all(parameter.device.type in ("cpu", "cuda") for parameter in wanted)) or None
     match options.optimizer:
         case "adamw":
             return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, options.beta2), fused=fused)

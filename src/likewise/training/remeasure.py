@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from likewise.models import load_model
+from likewise.training.build import freeze
 from likewise.training.files import read_json, write_json
+from likewise.training.frozen import frozen_view
 from likewise.training.measure import measure
 from likewise.training.run import Run, data_of
 from likewise.training.run_folder import logging_to, working_in
@@ -23,7 +26,8 @@ def remeasure(run: Run, *, data: str | None = None, overrides: Mapping[str, Any]
     Images of another size or colour are brought to what the model takes. Where the classes are others, the model's own class
     scores say nothing about them and are left out; neighbours and probe learn the new ones from that source's train split.
 
-    On its own data the run's files are replaced, its timings kept. On another source everything is written to
+    On its own data the run's files are replaced, its timings kept, and features of a frozen encoder are those that training
+    kept. On another source everything is written to
     ``evaluations/<source>/`` in the run folder and the run itself stays as it is. Shares of images that the recipe asks for
     are taken of it too; counts belong to the run's own source: of another one all training images count, and a tenth of
     them as validation. Labels are taken as they are there, and people's ratings, which are of the run's own images, are left
@@ -44,10 +48,12 @@ def remeasure(run: Run, *, data: str | None = None, overrides: Mapping[str, Any]
                 *("collapsed", "train_steps", "train_images", "train_seconds", "total_seconds"),
                 *("images_per_second", "peak_memory_mb"),
             )
-            options = recipe.evaluation
+            options, model = recipe.evaluation, load_model(run.folder)
+            freeze(model, recipe.training)
+            splits = data_of(recipe) if overrides else run.data()
             metrics = measure(
-                run.model,
-                data_of(recipe) if overrides else run.data(),
+                model,
+                splits.each(frozen_view(recipe, model)),
                 run.folder,
                 protocols=options.protocols,
                 seed=recipe.seed,

@@ -17,7 +17,7 @@ from likewise.recipe import Recipe
 from likewise.training.files import write_text
 from likewise.training.ranks import Ranks
 
-__all__ = ["free_folder", "logging_to", "open_folder", "open_together", "working_in"]
+__all__ = ["free_folder", "logging_to", "open_folder", "open_together", "unfinished", "working_in"]
 
 logger = logging.getLogger("likewise")
 LEAST_FREE_BYTES = 64 * 2**20
@@ -31,6 +31,16 @@ def free_folder(name: str, root: Path = Path("runs")) -> Path:
         number += 1
         folder = root / f"{name}-{number}"
     return folder
+
+
+def unfinished(name: str, root: Path = Path("runs")) -> list[Path]:
+    """Folders below ``root`` of runs of the recipe ``name`` that were begun and have no numbers."""
+    return [
+        written.parent
+        for written in sorted(root.glob("*/recipe.yaml"))
+        if f"name: {name}" in written.read_text("utf-8", errors="replace").splitlines()
+        and not (written.parent / "metrics.json").exists()
+    ]
 
 
 @contextmanager

@@ -22,21 +22,21 @@ from likewise.training.compilation import compile_encoder
 from likewise.training.environment import describe_environment, make_fabric, peak_memory_mb
 from likewise.training.examples import write_examples
 from likewise.training.files import read_json, write_json
-from likewise.training.frozen import frozen_view
+from likewise.training.frozen import frozen_view, unmirrored
 from likewise.training.length import Length
 from likewise.training.loop import fit
 from likewise.training.measure import measure
 from likewise.training.monitor import Monitor
 from likewise.training.ranks import Ranks
 from likewise.training.run import Run, data_of
-from likewise.training.run_folder import free_folder, open_together
+from likewise.training.run_folder import free_folder, open_together, unfinished
 from likewise.training.tensorboard import Events
 from likewise.training.text_baselines import edge_warnings, text_baselines
 
 __all__ = ["resolve", "train", "train_in"]
 
 logger = logging.getLogger("likewise")
-Measure = Callable[[EmbeddingModel, Splits, Path], dict[str, float]]
+Measure = Callable[[EmbeddingModel, Splits, Recipe], dict[str, float]]
 
 
 def resolve(
@@ -52,18 +52,18 @@ def resolve(
     A title such as "Fashion-MNIST by siamese pairs" names the source that is learned from. A number of validation images
     belongs to the recipe's own source: of another one, given as ``data``, a tenth of the training images validates.
     """
-    values = dict(overrides or {})
+    values = dict(overrides or {}) | ({} if data is None else {"data.source": data})
+    values |= {} if seed is None else {"seed": seed}
     loaded = load_recipe(recipe, budget=budget)
-    if data is not None:
-        values["data.source"] = data
-        if data != loaded.data.source and isinstance(loaded.data.validation, int):
-            values.setdefault("data.validation", 0.1)
-    if seed is not None:
-        values["seed"] = seed
-    source, (_, by, how) = values.get("data.source", loaded.data.source), loaded.title.partition(" by ")
-    if by and "title" not in values and source != loaded.data.source:
-        values["title"] = f"{Path(str(source)).name} by {how}"
-    return loaded.with_overrides(values)
+    chosen = loaded.with_overrides(values)
+    if chosen.data.source == loaded.data.source:
+        return chosen
+    # what another source changes by itself goes first, so that whatever was set stands
+    _, by, how = loaded.title.partition(" by ")
+    moved: dict[str, Any] = {"title": f"{Path(chosen.data.source).name} by {how}"} if by else {}
+    if isinstance(loaded.data.validation, int):
+        moved["data.validation"] = 0.1
+    return loaded.with_overrides(moved).with_overrides(values)
 
 
 def train(
@@ -100,8 +100,12 @@ def train(
     named = {key.replace("__", "."): value for key, value in overrides.items()}
     resolved = resolve(recipe, data=data, budget=budget, seed=seed, overrides=named)
     if out is None and resume:
+        begun = unfinished(resolved.name)
         raise RunError(
-            "--resume was given without a folder.", expected="Expected the run to go on with.", advice="Pass --out DIR."
+            "--resume was given without a folder.",
+            expected="Expected the run to go on with.",
+            advice=f"Pass --out DIR{f', such as {begun[0]}' if begun else ''}."
+            + (f" Not finished either: {', '.join(map(str, begun[1:]))}." if begun[1:] else ""),
         )
     ranks = _ranks_for(resolved)
     folder = Path(ranks.from_first(str(Path(out) if out is not None else free_folder(resolved.name))))
@@ -134,7 +138,8 @@ def train_in(
         folder: open, and held by this process or by rank 0.
         recipe: what to do.
         quiet: no progress on standard error.
-        measured: what finds the numbers, in place of ``measure`` and the pictures of the task, which look at test images.
+        measured: what finds the numbers of the run and of each stage by its recipe, in place of ``measure`` and the pictures of
+            the task, which look at test images.
         ranks: the processes that share the run; ``None`` finds out.
     """
     ranks = ranks or _ranks_for(recipe)
@@ -142,6 +147,8 @@ def train_in(
     earlier = [_stage(folder, recipe, index, quiet=quiet, measured=measured) for index in range(len(recipe.before))]
     began = time.perf_counter()
     fabric = ranks.fabric
+    if fabric.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(fabric.device)
     splits = ranks.one_first(lambda: data_of(recipe))
     logger.info("%s: %s", recipe.data.source, splits.train.origin)
     for note in splits.notes:
@@ -158,11 +165,12 @@ def train_in(
     if not model.encoder_frozen:
         compile_encoder(model, recipe.training.compile)
     view = frozen_view(recipe, model.to(fabric.device))
-    seen = Splits(view(splits.train), view(splits.validation), view(splits.test), splits.unlabeled, splits.notes)
+    seen = splits.each(view)
+    plain = seen.each(unmirrored)
     learned = view(learned, augmented=True)
     monitor = Monitor(
-        seen.train,
-        seen.validation,
+        plain.train,
+        plain.validation,
         batch_size=recipe.training.batch_size,
         sample=recipe.evaluation.monitor,
         seed=recipe.seed,
@@ -175,7 +183,7 @@ def train_in(
         length.words(),
         fabric.device if ranks.count == 1 else f"{ranks.count} ranks, {fabric.device.type}",
     )
-    reached = (ranks.on_first(lambda: text_baselines(model, seen)) or {}) if measured is None else {}
+    reached = (ranks.on_first(lambda: text_baselines(model, plain)) or {}) if measured is None else {}
     beside_the_loop = time.perf_counter() - began
     try:
         on_epoch = events.write if events else None
@@ -200,7 +208,7 @@ def train_in(
             )
             ranks.on_first(lambda: write_examples(folder, objective, splits.test, seed=recipe.seed))
         else:
-            metrics = measured(model, seen, folder)
+            metrics = measured(model, seen, recipe)
     if not ranks.first:
         return
     last = progress.history[-1] if progress.history else monitor.look(objective, fabric.device)
@@ -279,7 +287,10 @@ def _warnings(splits: Splits, last: Mapping[str, Any], truncated: Mapping[str, i
     if bad:
         found.append(f"{bad} images could not be used and were left out; they are listed below.")
     if mirrored:
-        found.append("Every number is of the mean over an image and its mirror image (evaluation.mirrored).")
+        found.append(
+            "Every number is of the mean over an image and its mirror image (evaluation.mirrored); embed, search and serve "
+            "take the image alone."
+        )
     cut = sum(truncated.values())
     if cut:
         found.append(f"{cut:,} captions are longer than the text encoder reads and were cut.")

@@ -27,7 +27,7 @@ from likewise.objectives import Batch, Objective
 from likewise.recipe import Recipe
 from likewise.training.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
 from likewise.training.files import write_text
-from likewise.training.frozen import augmented
+from likewise.training.frozen import FrozenFeatures, augmented
 from likewise.training.gradcache import cache_gradients
 from likewise.training.interruption import StopWish
 from likewise.training.length import Length
@@ -133,6 +133,8 @@ class Trainer:
         to_do = itertools.islice(plan, progress.step_in_epoch, end)
         ahead, mine = itertools.tee(batch.part(self.ranks.rank, self.ranks.count) for batch in to_do)
         self.objective.train()
+        if isinstance(self.train, FrozenFeatures):
+            self.train.compute_now()  # the clock is of the steps alone, whatever is kept from earlier runs
         began = time.perf_counter()
         before = progress.train_seconds
         try:

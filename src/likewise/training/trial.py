@@ -51,11 +51,12 @@ def selection_metric(recipe: Recipe) -> str:
     return "val_text_to_image_recall_at_1" if recipe.objective.needs_captions else "val_knn1_accuracy"
 
 
-def _validate(model: EmbeddingModel, splits: Splits, folder: Path) -> dict[str, float]:
+def _validate(model: EmbeddingModel, splits: Splits, recipe: Recipe) -> dict[str, float]:
+    mirrored = recipe.evaluation.mirrored
     if model.text is not None:
-        images, _ = embed_split(model, splits.validation)
+        images, _ = embed_split(model, splits.validation, mirrored=mirrored)
         return {"val_text_to_image_recall_at_1": caption_recall(model, splits.validation, images.embeddings)}
-    gallery, _ = embed_split(model, splits.train)
-    queries, _ = embed_split(model, splits.validation)
+    gallery, _ = embed_split(model, splits.train, mirrored=mirrored)
+    queries, _ = embed_split(model, splits.validation, mirrored=mirrored)
     found = knn(gallery.embeddings, gallery.labels, queries.embeddings, queries.labels, k=1)
     return {"val_knn1_accuracy": found.accuracy}
