@@ -153,3 +153,25 @@ def test_a_failed_write_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ModelError, match="No space left"):
         save_model(model_for(normalize="output"), folder)
     np.testing.assert_array_equal(load_model(folder).embed(images), before)
+
+
+def test_a_batch_is_passed_in_parts_of_so_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = InputSpec(channels=1, height=64, width=64, mean=(0.5,), std=(0.5,))
+    torch.manual_seed(0)
+    model = EmbeddingModel(SmallCNNOptions(widths=(4, 8)), spec, embedding_dim=3)
+    images = torch.randint(0, 256, (130, 1, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        whole = model.eval()(images).numpy()
+    seen: list[int] = []
+    forward = EmbeddingModel.forward
+
+    def watched(self: EmbeddingModel, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(EmbeddingModel, "forward", watched)
+    done: list[int] = []
+    found = model.embed(images, batch_size=100, progress=done.append)
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+    assert seen == [64, 36, 30]
+    assert done[-1] == 130

@@ -27,6 +27,7 @@ from likewise.data.dataset import ImageDataset
 from likewise.data.progress import Progress
 from likewise.errors import ModelError
 from likewise.models import EmbeddingModel, Ragged
+from likewise.models.embedding import in_small_parts
 
 __all__ = ["FrozenImages", "FrozenTexts", "weights_digest"]
 
@@ -195,7 +196,8 @@ class FrozenImages:
             try:
                 for _, images in data.batches(torch.tensor(positions).split(_BATCH)):
                     fitted = model.input.fitted(images.flip(-1) if mirrored else images)
-                    parts.append(model.frozen_features(fitted.to(device)).float().cpu())
+                    small = in_small_parts(model, fitted)
+                    parts += [model.frozen_features(part.to(device)).float().cpu() for part in small]
                     advance(len(images))
             finally:
                 model.train(training)

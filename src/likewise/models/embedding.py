@@ -16,7 +16,12 @@ from likewise.errors import ModelError
 if TYPE_CHECKING:
     from likewise.models.embedding_model import EmbeddingModel
 
-__all__ = ["embed_in_batches"]
+__all__ = ["embed_in_batches", "in_small_parts"]
+
+_PIXELS = (
+    2**18
+)  # of a part; the activations of ordinary encoders then stay below the 32 MB that glibc keeps to use again
+_LEAST, _MOST = 8, 256  # images of a part
 
 
 @torch.inference_mode()
@@ -38,7 +43,7 @@ def embed_in_batches(
     scores: list[NDArray[np.float32]] = []
     done = 0
     try:
-        for batch in batches:
+        for batch in _parts_of(model, batches):
             images = batch.to(model.mean.device)
             raw: Tensor = sum(map(model, _both(images))) / 2 if mirrored else model(images)
             if model.classifier is not None:
@@ -58,6 +63,29 @@ def embed_in_batches(
         model.train(training)
     embedded = np.concatenate(parts) if parts else np.empty((0, model.embedding_dim), np.float32)
     return embedded, np.concatenate(scores) if scores else None
+
+
+def in_small_parts(model: EmbeddingModel, images: Tensor) -> tuple[Tensor, ...]:
+    """A batch in the parts that a CPU passes fastest without a gradient; features, and all on a GPU, in one.
+
+    A large activation is memory that the system finds and clears anew for every layer of every batch: EfficientNet-Lite0 at
+    192 pixels passes twice as many images a second by eights as by 128, ``whitened_cnn`` a fifth more by 128 than by 1,024.
+
+    Args:
+        model: that is to see them.
+        images: (B, C, H, W) of the model's size, or features.
+    """
+    if images.ndim != 4 or model.mean.device.type != "cpu":
+        return (images,)
+    side = int(getattr(model.encoder, "resolution", 0))
+    pixels = side * side or images.shape[2:].numel()
+    parts: tuple[Tensor, ...] = images.split(min(max(_PIXELS // pixels, _LEAST), _MOST))
+    return parts
+
+
+def _parts_of(model: EmbeddingModel, batches: Iterable[Tensor]) -> Iterable[Tensor]:
+    for batch in batches:
+        yield from in_small_parts(model, batch)
 
 
 def _both(images: Tensor) -> tuple[Tensor, Tensor]:

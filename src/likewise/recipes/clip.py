@@ -112,7 +112,7 @@ def _photographs(budget: Budget) -> dict[str, Any]:
         "embedding_dim": 512,
         "dropout": 0.5,
         "training": {
-            "epochs": 2 if budget == "smoke" else 20,
+            "epochs": 2 if budget == "smoke" else 24,
             "batch_size": 64 if budget == "smoke" else 256,
             "learning_rate": 2e-3,
             "weight_decay": 0.1,
