@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +17,9 @@ import torch
 
 from likewise.comparison import Comparison, compare
 from likewise.comparison.on_ray import _outcome
-from likewise.comparison.work import Outcome, Work
+from likewise.comparison.work import Outcome, Work, perform
 from likewise.errors import Interrupted, RecipeError
+from likewise.training.exhausted import exhaustion_told
 
 from .conftest import recipe_of
 
@@ -73,6 +76,24 @@ def test_two_processes_that_are_stopped_and_killed_come_to_the_same_table(plain:
     assert [cell.status for cell in result.cells] == ["done", "failed"] * 2
     assert [cell.error for cell in result.cells] == [cell.error for cell in plain.cells]
     assert numbers(result) == numbers(plain)
+
+
+def test_an_outcome_keeps_nothing_of_the_run_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Weights:
+        pass
+
+    seen: list[weakref.ref[Weights]] = []
+
+    def exhausted(*_: object, **__: object) -> None:
+        weights = Weights()
+        seen.append(weakref.ref(weights))
+        with exhaustion_told():
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(importlib.import_module("likewise.comparison.work"), "train", exhausted)
+    outcome = perform(Work(RECIPES[0], tmp_path, "cells/one"), quiet=True)
+    assert "not enough memory" in str(outcome.error)
+    assert seen[0]() is None
 
 
 @pytest.mark.parametrize(

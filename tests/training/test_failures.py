@@ -7,6 +7,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric.plugins import MixedPrecision
@@ -32,6 +33,39 @@ def test_an_infinite_loss_stops_the_run_with_step_rate_and_advice(
 
     monkeypatch.setattr(EmbeddingModel, "forward", exploding)
     with pytest.raises(TrainingError, match=r"loss is nan at step 3 \(learning rate .*--set learning_rate=0.0001"):
+        train(tiny("cross_entropy"), tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+            r"memory \(CUDA.*batch_size.*gradcache",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), r"memory \(DefaultCPU.*batch_size.*fewer --jobs"),
+        (MemoryError(), r"memory \(MemoryError\).*batch_size"),
+        (torch.linalg.LinAlgError("linalg.svd: failed to converge"), r"decomposed \(linalg\.svd.*learning_rate"),
+        (np.linalg.LinAlgError("Singular matrix"), r"decomposed \(Singular matrix\).*learning_rate"),
+    ],
+)
+def test_what_memory_and_linear_algebra_cannot_do_is_an_error_with_advice(
+    error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(self: EmbeddingModel, images: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    monkeypatch.setattr(EmbeddingModel, "forward", exhausted)
+    with pytest.raises(TrainingError, match=said):
+        train(tiny("cross_entropy"), tmp_path / "run", quiet=True)
+
+
+def test_any_other_error_of_torch_stays_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: EmbeddingModel, images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(EmbeddingModel, "forward", broken)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
         train(tiny("cross_entropy"), tmp_path / "run", quiet=True)
 
 

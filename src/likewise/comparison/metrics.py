@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from likewise.comparison.rows import Metric
 
-__all__ = ["MAIN_METRIC", "UNSEEN_METRIC", "is_share", "is_share_of_test_images", "known_metrics", "per_image"]
+__all__ = [
+    "MAIN_METRIC",
+    "UNSEEN_METRIC",
+    "images_counted",
+    "is_share",
+    "is_share_of_test_images",
+    "known_metrics",
+    "per_image",
+]
 
 MAIN_METRIC = "knn1_accuracy"
 #: What a condition is about whose test classes training has not seen: it has no 1-NN accuracy.
@@ -81,6 +89,17 @@ def is_share_of_test_images(metric: str) -> bool:
     return metric in _PREDICTIONS or metric.startswith(tuple(_RANKS))
 
 
+def images_counted(records: pa.Table, metric: str) -> int | None:
+    """How many test images a number is a share of, as ``per_image`` has them; ``None`` where that cannot be told.
+
+    Example:
+        >>> images_counted(pa.table({"first_hit_rank": [1, None, 4]}), "recall_at_5")
+        2
+    """
+    values = per_image(records, metric)
+    return None if values is None else int((~np.isnan(values)).sum())
+
+
 def per_image(records: pa.Table, metric: str) -> NDArray[np.float64] | None:
     """The metric on each test image: its mean is the number in ``metrics.json``.
 
@@ -90,12 +109,13 @@ def per_image(records: pa.Table, metric: str) -> NDArray[np.float64] | None:
 
     Returns:
         (N,), or ``None`` where the number is not a mean over images or its column is missing. In 0 … 1; of a number whose
-        samples are captions, an image's hits by the mean number of captions, which may be more.
+        samples are captions, an image's hits by the mean number of captions, which may be more. NaN for an image that the
+        number does not count: alone in its class, it has nothing to find.
 
     Example:
         >>> table = pa.table({"label": [0, 1, 1], "knn1_prediction": [0, 1, 0], "first_hit_rank": [1, None, 4]})
         >>> per_image(table, "knn1_accuracy").tolist(), per_image(table, "recall_at_5").tolist()
-        ([1.0, 1.0, 0.0], [1.0, 0.0, 1.0])
+        ([1.0, 1.0, 0.0], [1.0, nan, 1.0])
     """
 
     def column(name: str) -> NDArray[np.float64] | None:
@@ -113,7 +133,7 @@ def per_image(records: pa.Table, metric: str) -> NDArray[np.float64] | None:
         rest = metric.removeprefix(prefix)
         if rest != metric and rest.isdecimal():
             ranks = column(name)
-            return None if ranks is None else ((ranks >= 1) & (ranks <= int(rest))).astype(np.float64)
+            return None if ranks is None else np.where(np.isnan(ranks), np.nan, ranks <= int(rest))
     prefix, name = _CAPTION_RANKS
     if metric.startswith(prefix) and name in records.column_names:
         lists = records[name].combine_chunks()

@@ -111,7 +111,7 @@ class _Worker:
 
 
 class _Pool:
-    """The processes, ended with the block whatever happens in it."""
+    """The processes, ended with the block whatever happens in it; those that are at work then save first."""
 
     def __init__(self, count: int) -> None:
         self._context = multiprocessing.get_context("spawn")
@@ -129,6 +129,7 @@ class _Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._save_all()
         for worker in self.workers:
             worker.connection.close()
             if worker.number is not None:
@@ -148,7 +149,7 @@ class _Pool:
         self.workers[place] = self._start(place)
         return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
 
-    def save_all(self) -> None:
+    def _save_all(self) -> None:
         """Ask all that are at work to save, and wait until they have or their time is over."""
         deadline = time.monotonic() + PATIENCE
         for worker in self.busy.values():
@@ -181,7 +182,6 @@ def in_processes(jobs: int) -> Engine:
                         worker.take(number, works[number])
                 ready = wait(list(pool.busy), timeout=0.2)
                 if stop.number:
-                    pool.save_all()
                     raise stopped(stop.wished, done, len(works), works[0].folder)
                 for worker in [pool.busy[connection] for connection in ready if isinstance(connection, Connection)]:
                     number, answer = worker.number or 0, worker.answer()
@@ -189,7 +189,6 @@ def in_processes(jobs: int) -> Engine:
                     if isinstance(answer, str):
                         raise RuntimeError(f"a process of the comparison failed:\n{answer}")
                     if isinstance(answer, Interrupted):
-                        pool.save_all()
                         raise stopped(answer.got, done, len(works), works[0].folder)
                     if answer is None:
                         how = pool.replace(worker)

@@ -74,7 +74,9 @@ def perform(work: Work, *, quiet: bool) -> Outcome:
             advice="Give the same command again to go on.",
         ) from error
     except LikewiseError as error:
-        return Outcome(error=error)
+        # What led to it holds the frames of the failed run, and these its model and batches, while the next piece trains.
+        error.__cause__ = error.__context__ = None
+        return Outcome(error=error.with_traceback(None))
 
 
 def in_sequence(*, quiet: bool) -> Engine:

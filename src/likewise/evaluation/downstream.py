@@ -37,6 +37,17 @@ class _Splits(NamedTuple):
 Found = tuple[dict[str, float], dict[str, Any]]
 
 
+class Downstream(NamedTuple):
+    """What the protocols found."""
+
+    metrics: dict[str, float]
+    """By the names of ``metrics.json``."""
+    details: dict[str, dict[str, Any]]
+    """By protocol."""
+    notes: list[str]
+    """Which protocols could not be measured, and why."""
+
+
 def downstream(
     protocols: Sequence[str],
     train: EmbeddedSplit,
@@ -45,8 +56,8 @@ def downstream(
     *,
     num_classes: int,
     seed: int = 0,
-) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
-    """Run the protocols that are named.
+) -> Downstream:
+    """Run the protocols that are named; one that these splits do not allow is told in ``notes`` and the rest goes on.
 
     Args:
         protocols: of ``few_labels``, ``clustering``, ``anomaly``, ``components``, ``duplicates``, ``label_issues``.
@@ -54,21 +65,19 @@ def downstream(
         num_classes: K; labels are 0 … K-1.
         seed: of everything that is drawn.
 
-    Returns:
-        Numbers by the names of ``metrics.json``, and details by protocol.
-
     Raises:
-        EvaluationError: a protocol that is not known, or as the protocols.
+        EvaluationError: a protocol that is not known.
 
     Example:
         >>> x = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
         >>> split = EmbeddedSplit(x, np.arange(30) % 3, tuple(map(str, range(30))))
-        >>> downstream(["clustering"], split, split, split, num_classes=3)[0]["clustering_accuracy"]
+        >>> downstream(["clustering"], split, split, split, num_classes=3).metrics["clustering_accuracy"]
         1.0
     """
     splits = _Splits(train, validation, test, num_classes, seed)
     metrics: dict[str, float] = {}
     details: dict[str, dict[str, Any]] = {}
+    notes = []
     for name in protocols:
         if name not in _PROTOCOLS:
             raise EvaluationError(
@@ -76,9 +85,13 @@ def downstream(
                 expected=f"Known: {', '.join(_PROTOCOLS)}.",
                 advice="Correct evaluation.protocols.",
             )
-        numbers, details[name] = _PROTOCOLS[name](splits)
-        metrics |= numbers
-    return metrics, details
+        try:
+            numbers, details[name] = _PROTOCOLS[name](splits)
+        except EvaluationError as error:
+            notes.append(f"The protocol {name} was not measured: {error}")
+        else:
+            metrics |= numbers
+    return Downstream(metrics, details, notes)
 
 
 def _few_labels(splits: _Splits) -> Found:

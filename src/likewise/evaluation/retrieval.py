@@ -115,6 +115,11 @@ def retrieval(
     )
 
 
+def has_pairs(labels: NDArray[np.int64]) -> bool:
+    """Whether any class has two members, so that ``retrieval`` without a gallery has something to find."""
+    return bool(np.unique(labels, return_counts=True)[1].max(initial=0) > 1)
+
+
 def _exact_first_hit(hits: NDArray[np.bool_], ranked: NDArray[np.int64]) -> NDArray[np.int64]:
     """First hits by the exact neighbours as far as they go, by the float32 ranking after that."""
     depth = hits.shape[1]

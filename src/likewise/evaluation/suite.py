@@ -23,7 +23,7 @@ from likewise.evaluation.intervals import wilson
 from likewise.evaluation.knn import KnnResult, knn_vote
 from likewise.evaluation.linear_probe import LinearProbeResult, linear_probe
 from likewise.evaluation.nearest import nearest
-from likewise.evaluation.retrieval import RetrievalResult, retrieval
+from likewise.evaluation.retrieval import RetrievalResult, has_pairs, retrieval
 
 SHOWN_NEIGHBORS = 5
 """Train neighbours stored per test sample, for the pictures."""
@@ -57,6 +57,9 @@ def evaluate(
 ) -> Evaluation:
     """Every protocol that needs embeddings and labels.
 
+    What the images do not allow is left out: the probe with a single class in train, geometry of a single test image,
+    retrieval where no test image has another one of its class.
+
     Args:
         train: gallery of the kNN classifiers and training data of the linear probe.
         validation: chooses the probe's strength; gives the ``val_`` numbers.
@@ -78,12 +81,9 @@ def evaluate(
     nearest_few = nearest(test.embeddings, train.embeddings, min(SHOWN_NEIGHBORS, len(train)))
     near = _vote(nearest_few, 1, train, test, num_classes)
     wide = _wide_vote(train, test, num_classes)
-    found = _retrieval(test)
-    probe = linear_probe(
-        (train.embeddings, train.labels), (validation.embeddings, validation.labels), (test.embeddings, test.labels)
-    )
+    found = retrieval_in(test)
+    probe = _probe(train, validation, test)
     near_validation = _vote(nearest(validation.embeddings, train.embeddings, 1), 1, train, validation, num_classes)
-    shape = geometry(test.embeddings, test.labels)
 
     metrics = {
         "knn1_accuracy": near.accuracy,
@@ -91,17 +91,13 @@ def evaluate(
         "knn1_recall_macro": near.recall_macro,
         "knn1_f1_macro": near.f1_macro,
         "knn200_accuracy": wide.accuracy,
-        "linear_probe_accuracy": probe.accuracy,
         "val_knn1_accuracy": near_validation.accuracy,
-        "val_linear_probe_accuracy": probe.validation_accuracy,
-        "effective_rank": shape.effective_rank,
-        "uniformity": shape.uniformity,
-        "spread": shape.spread,
+        **geometry_numbers(test),
     }
+    if probe is not None:
+        metrics |= {"linear_probe_accuracy": probe.accuracy, "val_linear_probe_accuracy": probe.validation_accuracy}
     ks = range(1, min(5, num_classes) + 1)
     metrics |= {f"class_recall_at_{k}": v for k, v in class_recall_at_k(wide.probabilities, test.labels, ks).items()}
-    if shape.alignment is not None:
-        metrics["alignment"] = shape.alignment
     if found is not None:
         metrics |= {f"recall_at_{k}": found.recall[k] for k in (1, 5, 10)}
         metrics |= {"map_at_r": found.map_at_r, "r_precision": found.r_precision}
@@ -149,11 +145,25 @@ def _wide_vote(train: EmbeddedSplit, test: EmbeddedSplit, num_classes: int) -> K
     )
 
 
-def _retrieval(test: EmbeddedSplit) -> RetrievalResult | None:
-    """None where no class of the test split has two members: then there is nothing to find."""
-    if np.bincount(test.labels).max() < 2:
+def geometry_numbers(test: EmbeddedSplit) -> dict[str, float]:
+    """``effective_rank``, ``uniformity``, ``spread``, and ``alignment`` where labels have pairs; a single row has no shape."""
+    if len(test) < 2:
+        return {}
+    shape = geometry(test.embeddings, test.labels if test.labeled else None)
+    numbers = {"effective_rank": shape.effective_rank, "uniformity": shape.uniformity, "spread": shape.spread}
+    return numbers if shape.alignment is None else numbers | {"alignment": shape.alignment}
+
+
+def _probe(train: EmbeddedSplit, validation: EmbeddedSplit, test: EmbeddedSplit) -> LinearProbeResult | None:
+    """None where train has one class: then there is nothing to tell apart."""
+    if len(np.unique(train.labels)) < 2:
         return None
-    return retrieval(test.embeddings, test.labels, ks=_CURVE)
+    return linear_probe(*((part.embeddings, part.labels) for part in (train, validation, test)))
+
+
+def retrieval_in(test: EmbeddedSplit) -> RetrievalResult | None:
+    """None where no class of the test split has two members: then there is nothing to find."""
+    return retrieval(test.embeddings, test.labels, ks=_CURVE) if has_pairs(test.labels) else None
 
 
 def _predictions(
@@ -196,7 +206,7 @@ def _records(
     wide: KnnResult,
     table: tuple[NDArray[np.float32], NDArray[np.int64]],
     found: RetrievalResult | None,
-    probe: LinearProbeResult,
+    probe: LinearProbeResult | None,
     own: NDArray[np.int64] | None,
 ) -> pa.Table:
     ids = np.asarray(train.ids, dtype=object)
@@ -217,8 +227,9 @@ def _records(
             empty if found is None else found.average_precision_at_r, pa.float64(), mask=missing
         ),
         "r_precision": pa.array(empty if found is None else found.r_precision_each, pa.float64(), mask=missing),
-        "linear_probe_prediction": pa.array(probe.predictions),
     }
+    if probe is not None:
+        columns["linear_probe_prediction"] = pa.array(probe.predictions)
     if own is not None:
         columns["classifier_prediction"] = pa.array(own)
     return pa.table(columns)

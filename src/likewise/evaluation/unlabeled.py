@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from likewise.evaluation.embedded_split import EmbeddedSplit
-from likewise.evaluation.geometry import geometry
 from likewise.evaluation.nearest import nearest
-from likewise.evaluation.suite import SHOWN_NEIGHBORS, Evaluation
+from likewise.evaluation.suite import SHOWN_NEIGHBORS, Evaluation, geometry_numbers
 
 
 def evaluate_unlabeled(train: EmbeddedSplit, test: EmbeddedSplit) -> Evaluation:
@@ -19,7 +18,7 @@ def evaluate_unlabeled(train: EmbeddedSplit, test: EmbeddedSplit) -> Evaluation:
 
     Args:
         train: the gallery.
-        test: what is reported; at least two rows.
+        test: what is reported; a single row has no geometry.
 
     Returns:
         ``effective_rank``, ``uniformity`` and ``spread``; the records name the neighbours of every test sample.
@@ -33,11 +32,10 @@ def evaluate_unlabeled(train: EmbeddedSplit, test: EmbeddedSplit) -> Evaluation:
         >>> sorted(evaluate_unlabeled(split, split).metrics)
         ['effective_rank', 'spread', 'uniformity']
     """
-    shape = geometry(test.embeddings)
     distances, neighbors = nearest(test.embeddings, train.embeddings, min(SHOWN_NEIGHBORS, len(train)))
     ids = np.asarray(train.ids, dtype=object)
     return Evaluation(
-        metrics={"effective_rank": shape.effective_rank, "uniformity": shape.uniformity, "spread": shape.spread},
+        metrics=geometry_numbers(test),
         intervals={},
         recall_curve={},
         records=pa.table(

@@ -26,6 +26,7 @@ from torch import Tensor
 from likewise.data import ImageDataset
 from likewise.data.captions import Captions
 from likewise.evaluation import image_text_retrieval, nearest, paired_bootstrap, retrieval
+from likewise.evaluation.retrieval import has_pairs
 
 __all__ = [
     "CALIBRATION",
@@ -180,13 +181,14 @@ def loss_of_precision(
 
     Args:
         images: of the test split.
-        labels: (N,), or None.
+        labels: (N,), or None. Without two images of a class there is no retrieval, and of a single image no neighbour: what
+            cannot be measured is absent.
         texts: of the test captions' different texts, or None.
         captions: which text belongs to which image, or None.
         distance: ``cosine`` or ``euclidean``.
     """
     lost = []
-    if labels is not None:
+    if labels is not None and has_pairs(labels):
         results = [retrieval(part, labels, ks=(1,), distance=distance) for part in (images.float32, images.int8)]
         asked = results[0].first_hit_rank > 0
         hits = [result.first_hit_rank[asked] == 1 for result in results]
@@ -200,6 +202,8 @@ def loss_of_precision(
         ]
         lost.append(_lost("text_to_image_recall_at_1", *found))
     k = min(_NEIGHBOURS, len(images.float32) - 1)
+    if k < 1:
+        return lost, {}
     near = [nearest(part, part, k, distance=distance, exclude_self=True)[1] for part in (images.float32, images.int8)]
     same = (near[0][:, :, None] == near[1][:, None, :]).any(axis=2)
     return lost, {

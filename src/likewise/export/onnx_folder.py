@@ -165,7 +165,9 @@ def _quantize(
         f"{100 * one.interval[0]:+.2f} to {100 * one.interval[1]:+.2f}, 95 %)"
         for one in lost
     ]
-    lines.append(f"int8 neighbours: {100 * agreement['same_nearest_neighbour']:.1f} % of images keep their nearest one")
+    if agreement:
+        kept = 100 * agreement["same_nearest_neighbour"]
+        lines.append(f"int8 neighbours: {kept:.1f} % of images keep their nearest one")
     for name, cost in measured.items():
         lines.append(
             f"int8 {name}.onnx: {cost['int8']['bytes'] / 1e6:,.2f} MB and {cost['int8']['per_second']:,.0f} {name}s/s against "

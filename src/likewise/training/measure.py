@@ -205,7 +205,12 @@ def _evaluate(
             class_scores=scores["test"] if own else None,
             validation_class_scores=scores["validation"] if own else None,
         )
-        numbers, details = downstream(protocols, **embedded, num_classes=splits.train.num_classes, seed=seed)
+        numbers, details, missing = downstream(
+            protocols, **embedded, num_classes=splits.train.num_classes, seed=seed
+        )
+        notes += missing
+        for note in missing:
+            logger.warning("%s", note)
     texts = TextMeasurement()
     if model.text is not None:
         texts = measure_texts(model, splits, embedded, folder, options or EvaluationOptions())

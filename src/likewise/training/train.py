@@ -21,6 +21,7 @@ from likewise.training.build import build_objective
 from likewise.training.compilation import compile_encoder
 from likewise.training.environment import describe_environment, make_fabric, peak_memory_mb
 from likewise.training.examples import write_examples
+from likewise.training.exhausted import exhaustion_told
 from likewise.training.files import read_json, write_json
 from likewise.training.frozen import frozen_view, unmirrored
 from likewise.training.length import Length
@@ -93,7 +94,7 @@ def train(
         RecipeError: a setting that is not there or does not fit.
         DatasetError: the images cannot be had or used.
         RunError: ``out`` holds something else, or another process works in it.
-        TrainingError: the loss is not finite, or the disk is full.
+        TrainingError: the loss is not finite, or the disk or the memory is full.
         RankError: started by ``torchrun``, and another of its processes failed or is gone.
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
@@ -129,6 +130,7 @@ def _ranks_for(recipe: Recipe) -> Ranks:
     return ranks
 
 
+@exhaustion_told()
 def train_in(
     folder: Path, recipe: Recipe, *, quiet: bool, measured: Measure | None = None, ranks: Ranks | None = None
 ) -> None:
