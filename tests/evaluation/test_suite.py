@@ -6,6 +6,8 @@ from likewise.evaluation import (
     EmbeddedSplit,
     class_recall_at_k,
     evaluate,
+    evaluate_unlabeled,
+    evaluate_unseen,
     geometry,
     knn,
     linear_probe,
@@ -116,6 +118,26 @@ def test_what_is_not_measured_is_absent():
     assert evaluation.recall_curve == {}
     assert evaluation.records["first_hit_rank"].null_count == 3
     assert "classifier_prediction" not in evaluation.records.column_names
+
+
+def test_a_single_class_has_no_probe_and_a_single_image_no_geometry():
+    train, validation, test = (split(n, n, name, 1) for n, name in ((40, "train"), (9, "validation"), (1, "test")))
+    evaluation = evaluate(train, validation, test, num_classes=1)
+    assert evaluation.metrics["knn1_accuracy"] == 1
+    absent = {
+        "linear_probe_accuracy",
+        "val_linear_probe_accuracy",
+        "effective_rank",
+        "uniformity",
+        "spread",
+        "recall_at_1",
+    }
+    assert not absent & set(evaluation.metrics)
+    assert "linear_probe_prediction" not in evaluation.records.column_names
+    alone = evaluate_unseen(test)
+    assert (alone.metrics, alone.recall_curve, alone.records["id"].to_pylist()) == ({}, {}, list(test.ids))
+    unlabeled = [EmbeddedSplit(part.embeddings, np.full(len(part), -1), part.ids) for part in (train, test)]
+    assert evaluate_unlabeled(*unlabeled).metrics == {}
 
 
 def test_a_lonely_class_is_null_in_the_records():

@@ -14,6 +14,7 @@ from command_line import Cli
 from likewise.errors import ModelError
 from likewise.evaluation import nearest, retrieval
 from likewise.export import export_onnx, onnx_folder, onnx_run
+from likewise.export.int8 import Both, loss_of_precision
 from likewise.models.identity import model_id
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -103,3 +104,12 @@ def test_nothing_is_written_where_the_check_fails(
     with pytest.raises(ModelError, match="Nothing was written"):
         export_onnx(run, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_what_a_test_split_cannot_measure_of_eight_bits_is_absent(images: int) -> None:
+    vectors = np.random.default_rng(0).normal(size=(images, 4)).astype(np.float32)
+    both = Both(vectors, vectors, {}, [])
+    lost, agreement = loss_of_precision(both, np.arange(images), None, None, distance="cosine")
+    assert lost == []
+    assert agreement == ({} if images == 1 else {"same_nearest_neighbour": 1.0, "shared_of_2_nearest": 1.0})

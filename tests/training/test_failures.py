@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric.plugins import MixedPrecision
+from PIL import Image
 
 from likewise.errors import RunError, TrainingError
 from likewise.models import EmbeddingModel
+from likewise.report import write_run_report
 from likewise.training import checkpoint, run_folder, train
 from likewise.training.checkpoint import latest_checkpoint
 
@@ -182,3 +184,28 @@ def test_what_scales_the_loss_is_in_the_checkpoint(tmp_path: Path) -> None:
     checkpoint.load_checkpoint(path, module, optimizer, fingerprint="a", precision=fresh)
     assert fresh.state_dict() == scaled.state_dict()
     assert fresh.state_dict()["scale"] == 8.0
+
+
+def test_photographs_of_one_class_are_trained_and_measured_to_the_end(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    for name, count in (("train", 20), ("test", 1)):
+        (tmp_path / "photos" / name / "cat").mkdir(parents=True)
+        for number in range(count):
+            pixels = draws.integers(0, 255, (8, 8, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / "cat" / f"{number}.png")
+    recipe = tiny("simclr").with_overrides(
+        {
+            "data.source": str(tmp_path / "photos"),
+            "data.validation": 0.2,
+            "data.train_size": None,
+            "epochs": 1,
+            "batch_size": 8,
+            "evaluation.protocols": ("few_labels",),
+        }
+    )
+    run = train(recipe, tmp_path / "run", quiet=True)
+    assert run.metrics["knn1_accuracy"] == 1
+    assert not {"linear_probe_accuracy", "effective_rank", "recall_at_1"} & run.metrics.keys()
+    (note,) = [note for note in run.evaluation["notes"] if "few_labels" in note]
+    assert "few_labels was not measured: train has the class 0 only" in note
+    assert note in write_run_report(run, run.data()).read_text("utf-8")

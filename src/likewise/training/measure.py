@@ -205,9 +205,7 @@ def _evaluate(
             class_scores=scores["test"] if own else None,
             validation_class_scores=scores["validation"] if own else None,
         )
-        numbers, details, missing = downstream(
-            protocols, **embedded, num_classes=splits.train.num_classes, seed=seed
-        )
+        numbers, details, missing = downstream(protocols, **embedded, num_classes=splits.train.num_classes, seed=seed)
         notes += missing
         for note in missing:
             logger.warning("%s", note)
