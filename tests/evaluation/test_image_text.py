@@ -37,6 +37,50 @@ def test_ranks_are_those_of_a_naive_count(tile_bytes: int, monkeypatch: pytest.M
     assert result.image_to_text.median_rank == np.median(to_text)
 
 
+def test_captions_of_the_same_words_are_one_text_for_the_images_to_find() -> None:
+    draws = np.random.default_rng(2)
+    classes = np.arange(12) % 3
+    words = np.stack([classes, 3 + classes], axis=1).ravel()  # two templates
+    owner, sentences = np.repeat(np.arange(12), 2), np.eye(3)[np.arange(6) % 3] + 0.1 * draws.normal(size=(6, 3))
+    perfect = image_text_retrieval(np.eye(3)[classes], sentences[words], owner, wording=words)
+    assert perfect.image_to_text.recall[1] == 1
+    images = draws.normal(size=(12, 3))
+    found = image_text_retrieval(images, sentences[words], owner, wording=words)
+    right = [{int(of), 3 + int(of)} for of in classes]
+    assert found.image_to_text.ranks.tolist() == naive_ranks(images, sentences, right)
+    apart = image_text_retrieval(images, sentences[words], owner)
+    assert found.text_to_image.ranks.tolist() == apart.text_to_image.ranks.tolist()
+    assert (apart.image_to_text.ranks >= 4).all()  # as many captions of the class as it has other images
+
+
+def test_captions_of_different_words_count_as_the_papers_count_them() -> None:
+    draws = np.random.default_rng(3)
+    owner = np.repeat(np.arange(20), 5)
+    images, texts = draws.normal(size=(20, 4)), draws.normal(size=(100, 4))
+    plain = image_text_retrieval(images, texts, owner).image_to_text.ranks
+    assert image_text_retrieval(images, texts, owner, wording=draws.permutation(100)).image_to_text.ranks.tolist() == (
+        plain.tolist()
+    )
+
+
+def test_the_gallery_is_made_ready_once_however_many_queries_float32_leaves_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "TILE_BYTES", 2**12)
+    unit, rows = module._unit, []
+
+    def counted(part: np.ndarray, norms: np.ndarray) -> np.ndarray:
+        rows.append(len(part))
+        return unit(part, norms)
+
+    monkeypatch.setattr(module, "_unit", counted)
+    texts = np.eye(4)[np.arange(200) % 4]
+    result = image_text_retrieval(np.eye(4)[np.arange(100) % 4], texts, np.arange(200) % 100)
+    assert set(result.text_to_image.ranks.tolist()) == {25}
+    assert set(result.image_to_text.ranks.tolist()) == {49}
+    assert sum(rows) < 20 * 300
+
+
 def test_a_collapsed_model_ranks_last() -> None:
     result = image_text_retrieval(np.ones((30, 4), np.float32), np.ones((60, 4), np.float32), np.arange(60) // 2)
     assert set(result.text_to_image.ranks.tolist()) == {30}

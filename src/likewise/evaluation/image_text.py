@@ -1,7 +1,8 @@
 """Images found by their captions, and captions by their image: recall@k and median rank, as the papers count them.
 
 A caption has one right image, its own; an image has all of its captions, and its rank is that of the best of them
-(Hodosh, Young & Hockenmaier 2013, section 4; Karpathy & Fei-Fei 2015, table 1). Every caption is a query of its own. Ties count
+(Hodosh, Young & Hockenmaier 2013, section 4; Karpathy & Fei-Fei 2015, table 1). Every caption is a query of its own. Captions
+of the same words, as class names make them, are one text to be found, and right for every image that has it. Ties count
 against the query: a collapsed model, for which all are equally near, ranks last and not first.
 
 Products are taken in float32, in blocks of at most 64 MB whatever the sizes; a rank that float32 cannot decide is counted
@@ -45,7 +46,12 @@ class ImageTextResult:
 
 
 def image_text_retrieval(
-    images: ArrayLike, texts: ArrayLike, image_of_text: ArrayLike, ks: Sequence[int] = (1, 5, 10)
+    images: ArrayLike,
+    texts: ArrayLike,
+    image_of_text: ArrayLike,
+    ks: Sequence[int] = (1, 5, 10),
+    *,
+    wording: ArrayLike | None = None,
 ) -> ImageTextResult:
     """Cosine retrieval between images and their captions.
 
@@ -54,6 +60,8 @@ def image_text_retrieval(
         texts: (T, D) real, finite.
         image_of_text: (T,) int, the row of ``images`` that each caption belongs to; every image has at least one.
         ks: each at least 1.
+        wording: (T,) int, equal for captions of the same words, which are one text for the images to find; by default all
+            differ. It changes nothing of text to image: each caption asks for its own image.
 
     Raises:
         EvaluationError: shapes do not fit, a value is not finite, an image without a caption, a row that is not there.
@@ -83,9 +91,14 @@ def image_text_retrieval(
             expected="Expected at least one caption for each image.",
             advice="Leave out the images without one.",
         )
-    by_image = np.argsort(owner, kind="stable")
+    found, place = np.arange(len(y)), np.arange(len(y))
+    if wording is not None:
+        words = as_labels(wording, "wording", len(y))
+        _, found, place = np.unique(words, return_index=True, return_inverse=True)
+    by_image = np.lexsort((place, owner))
     return ImageTextResult(
-        _summary(_ranks(y, x, np.arange(len(y)), owner), ks), _summary(_ranks(x, y, owner[by_image], by_image), ks)
+        _summary(_ranks(y, x, np.arange(len(y)), owner), ks),
+        _summary(_ranks(x, y[found], owner[by_image], place[by_image]), ks),
     )
 
 
@@ -101,7 +114,8 @@ def _ranks(queries: Rows, gallery: Rows, asker: NDArray[np.int64], right: NDArra
     """
     lengths_of = {"query": lengths(queries), "gallery": lengths(gallery)}
     columns = torch.from_numpy(_unit(gallery, lengths_of["gallery"]).astype(np.float32))
-    ranks = np.empty(len(queries), np.int64)
+    ranks, bars = np.empty(len(queries), np.int64), np.empty(len(queries))
+    undecided: list[NDArray[np.int64]] = []
     step = max(1, TILE_BYTES // (4 * len(gallery)))
     for start in range(0, len(queries), step):
         stop = min(start + step, len(queries))
@@ -116,9 +130,10 @@ def _ranks(queries: Rows, gallery: Rows, asker: NDArray[np.int64], right: NDArra
         bar = torch.from_numpy(best)[:, None]
         above = (tile > bar + _UNDECIDED).sum(dim=1).numpy()
         unclear = (tile > bar - _UNDECIDED).sum(dim=1).numpy() > above
-        for row in np.flatnonzero(unclear):
-            above[row] = _count(exact[row], gallery, lengths_of["gallery"], best[row], cells[rows == row])
-        ranks[start:stop] = above + 1
+        undecided.append(start + np.flatnonzero(unclear))
+        ranks[start:stop], bars[start:stop] = above + 1, best
+    rows = np.concatenate(undecided)
+    ranks[rows] = 1 + _counted(queries, gallery, lengths_of, rows, bars[rows], asker, right)
     return ranks
 
 
@@ -140,14 +155,36 @@ def _products(
     return found
 
 
-def _count(
-    query: NDArray[np.float64], gallery: Rows, norms: NDArray[np.float64], best: float, own: NDArray[np.int64]
-) -> int:
-    """Gallery rows other than ``own`` that are at least as similar as ``best``, in float64."""
-    total, step = 0, max(1, TILE_BYTES // (8 * gallery.shape[1]))
-    for start in range(0, len(gallery), step):
-        near = _unit(gallery[start : start + step], norms[start : start + step]) @ query >= best - _EQUAL
-        inside = own[(own >= start) & (own < start + step)] - start
-        near[inside] = False
-        total += int(near.sum())
+def _counted(
+    queries: Rows,
+    gallery: Rows,
+    norms: dict[str, NDArray[np.float64]],
+    rows: NDArray[np.int64],
+    bars: NDArray[np.float64],
+    asker: NDArray[np.int64],
+    right: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Gallery rows, other than the right ones, that are at least as similar as each query's bar, in float64.
+
+    Args:
+        norms: lengths of ``query`` and ``gallery`` rows.
+        rows: (U,) queries, ascending.
+        bars: (U,) their bars.
+        asker, right: as for ``_ranks``.
+    """
+    total = np.zeros(len(rows), np.int64)
+    columns = max(1, TILE_BYTES // (8 * gallery.shape[1]))
+    for start in range(0, len(gallery) if len(rows) else 0, columns):
+        stop = min(start + columns, len(gallery))
+        block = _unit(gallery[start:stop], norms["gallery"][start:stop])
+        height = max(1, TILE_BYTES // (8 * max(block.shape)))
+        for first in range(0, len(rows), height):
+            chosen = rows[first : first + height]
+            near = (
+                _unit(queries[chosen], norms["query"][chosen]) @ block.T >= bars[first : first + height, None] - _EQUAL
+            )
+            place = np.searchsorted(chosen, asker).clip(max=len(chosen) - 1)
+            own = (chosen[place] == asker) & (right >= start) & (right < stop)
+            near[place[own], right[own] - start] = False
+            total[first : first + height] += near.sum(axis=1)
     return total

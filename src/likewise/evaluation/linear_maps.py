@@ -25,11 +25,15 @@ Floats = NDArray[np.float64]
 
 
 class Paired(NamedTuple):
-    """Features of images (N, F) and of texts (T, H), and the row of the images that each text belongs to (T,)."""
+    """Features of images (N, F) and of texts (T, H), and the row of the images that each text belongs to (T,).
+
+    ``wording`` is equal for texts of the same words, as for ``image_text_retrieval``.
+    """
 
     images: ArrayLike
     texts: ArrayLike
     image_of_text: ArrayLike
+    wording: ArrayLike | None = None
 
 
 class _Side(NamedTuple):

@@ -99,15 +99,18 @@ def cca_retrieval(
     return _best(candidates(), validation, test, ends=ends)
 
 
-def chance_recall(image_of_text: ArrayLike, images: int, ks: Sequence[int] = KS) -> dict[str, dict[int, float]]:
+def chance_recall(
+    image_of_text: ArrayLike, images: int, ks: Sequence[int] = KS, *, wording: ArrayLike | None = None
+) -> dict[str, dict[int, float]]:
     """Recall@k of a random order, both ways: ``text_to_image`` and ``image_to_text``, k → share.
 
-    k / N for a text; for an image with m of the T texts 1 - C(T - m, k) / C(T, k), the mean over images.
+    k / N for a text; for an image with m of the T different texts 1 - C(T - m, k) / C(T, k), the mean over images.
 
     Args:
         image_of_text: (T,) int, the image of each text.
         images: N, at least 1.
         ks: each at least 1.
+        wording: (T,) int, equal for texts of the same words; by default all differ.
 
     Raises:
         EvaluationError: shapes do not fit, or a number is out of range.
@@ -119,7 +122,8 @@ def chance_recall(image_of_text: ArrayLike, images: int, ks: Sequence[int] = KS)
     for k in (images, *ks):
         check_k(k, "images and ks")
     owner = as_labels(image_of_text, "image_of_text", len(image_of_text))
-    own, total = np.bincount(owner, minlength=images), len(owner)
+    words = np.arange(len(owner)) if wording is None else as_labels(wording, "wording", len(owner))
+    own, total = np.bincount(np.unique([owner, words], axis=1)[0], minlength=images), len(np.unique(words))
 
     def missed(k: int) -> NDArray[np.float64]:
         """(N,) probability that no text of the image is among k drawn ones."""
@@ -157,12 +161,13 @@ def _best(
 
 
 def _retrieve(found: LinearMap, pairs: Paired) -> ImageTextResult:
-    return image_text_retrieval(found.images(pairs.images), found.texts(pairs.texts), pairs.image_of_text, KS)
+    images, texts = found.images(pairs.images), found.texts(pairs.texts)
+    return image_text_retrieval(images, texts, pairs.image_of_text, KS, wording=pairs.wording)
 
 
 def _moments(train: Paired, *others: Paired) -> Moments:
-    for side, name in enumerate(("images", "texts")):
-        own = as_embeddings(train[side], f"train {name}")
+    for name in ("images", "texts"):
+        own = as_embeddings(getattr(train, name), f"train {name}")
         for pairs in others:
-            check_same_dimension(own, f"train {name}", as_embeddings(pairs[side], name), name)
+            check_same_dimension(own, f"train {name}", as_embeddings(getattr(pairs, name), name), name)
     return moments_of(train)

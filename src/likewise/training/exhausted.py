@@ -36,7 +36,7 @@ def exhaustion_told() -> Iterator[None]:
     """
     try:
         yield
-    except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
+    except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
         raise TrainingError(
             f"A matrix could not be decomposed ({_first_line(error)}).",
             expected="Expected embeddings and weights that linear algebra can work with.",

@@ -7,6 +7,7 @@ apart: the difference is what the model understands beyond sentences that it has
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from likewise.models import EmbeddingModel
 from likewise.recipe import EvaluationOptions
 from likewise.training.files import replacing
 
-__all__ = ["TextMeasurement", "caption_recall", "measure_texts"]
+__all__ = ["TextMeasurement", "caption_recall", "measure_texts", "zero_shot_accuracy"]
 
 KS = (1, 5, 10)
 SHOWN = 5
@@ -86,16 +87,18 @@ def measure_texts(
     test = embedded["test"]
     if splits.test.captions is not None and splits.validation.captions is not None:
         captions, texts = Captions(splits.test), _embed(model, splits.test)
-        result = image_text_retrieval(test.embeddings, texts[captions.text.numpy()], captions.image.numpy(), KS)
+        words, owner = captions.text.numpy(), captions.image.numpy()
+        result = image_text_retrieval(test.embeddings, texts[words], owner, KS, wording=words)
         _add_recall(found, "", result, captions)
         found.columns |= _ranks(result, captions)
-        for way, shares in chance_recall(captions.image.numpy(), len(test), KS).items():
+        for way, shares in chance_recall(owner, len(test), KS, wording=words).items():
             found.baselines |= {f"chance_{way}_recall_at_{k}": share for k, share in shares.items()}
         checked = Captions(splits.validation)
-        rows = _embed(model, splits.validation)[checked.text.numpy()]
-        checked_result = image_text_retrieval(embedded["validation"].embeddings, rows, checked.image.numpy(), KS)
+        said = checked.text.numpy()
+        rows, images = _embed(model, splits.validation)[said], embedded["validation"].embeddings
+        checked_result = image_text_retrieval(images, rows, checked.image.numpy(), KS, wording=said)
         _add_recall(found, "val_", checked_result, checked)
-        shape = modality_geometry(test.embeddings, texts[captions.text.numpy()], captions.image.numpy())
+        shape = modality_geometry(test.embeddings, texts[words], owner)
         found.metrics |= {
             "modality_gap": shape.gap,
             "image_text_alignment": shape.alignment,
@@ -104,7 +107,7 @@ def measure_texts(
         _add_seen_and_unseen(found, captions, splits.train, result)
         _write_texts(folder, captions, texts, test, result)
         if options.ratings:
-            _add_ratings(found, options.ratings, splits.test, test, texts[captions.text.numpy()])
+            _add_ratings(found, options.ratings, splits.test, test, texts[words])
     if test.labeled and splits.test.class_names:
         _add_zero_shot(found, model, embedded, splits.test.class_names, options.templates)
     if options.queries:
@@ -118,6 +121,20 @@ def caption_recall(model: EmbeddingModel, data: ImageDataset, images: NDArray[np
     captions = Captions(data)
     texts = _embed(model, data)[captions.text.numpy()]
     return image_text_retrieval(images, texts, captions.image.numpy(), (1,)).text_to_image.recall[1]
+
+
+def zero_shot_accuracy(
+    model: EmbeddingModel, embedded: EmbeddedSplit, class_names: Sequence[str], templates: Sequence[str]
+) -> float:
+    """Share of the images whose class has the nearest of the texts that the templates make of the class names."""
+    return zero_shot(embedded.embeddings, _class_texts(model, class_names, templates), embedded.labels).accuracy
+
+
+def _class_texts(model: EmbeddingModel, class_names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+    """(K, D), a vector for each class."""
+    prompts = class_prompts(class_names, templates)
+    flat = model.embed_text([sentence for sentences in prompts for sentence in sentences])
+    return prompt_ensemble(flat.reshape(len(prompts), len(templates), -1))
 
 
 def _embed(model: EmbeddingModel, data: ImageDataset) -> NDArray[np.float32]:
@@ -195,9 +212,7 @@ def _add_zero_shot(
     class_names: tuple[str, ...],
     templates: tuple[str, ...],
 ) -> None:
-    prompts = class_prompts(class_names, templates)
-    flat = model.embed_text([sentence for sentences in prompts for sentence in sentences])
-    classes = prompt_ensemble(flat.reshape(len(prompts), len(templates), -1))
+    classes = _class_texts(model, class_names, templates)
     test, validation = embedded["test"], embedded["validation"]
     result = zero_shot(test.embeddings, classes, test.labels)
     chosen = zero_shot(validation.embeddings, classes, validation.labels)

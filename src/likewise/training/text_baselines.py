@@ -44,7 +44,7 @@ def text_baselines(model: EmbeddingModel, splits: Splits) -> dict[str, float]:
         return {}
     encoders = [weights_digest(encoder) for encoder in (model.encoder, tower.encoder)]
     options = [model.encoder_options.model_dump_json(), model.input.model_dump_json(), tower.options.model_dump_json()]
-    key = hashlib.sha256("|".join(["2", *encoders, *options, *(part.fingerprint for part in parts)]).encode())
+    key = hashlib.sha256("|".join(["3", *encoders, *options, *(part.fingerprint for part in parts)]).encode())
     path = cache_home() / "baselines" / f"{key.hexdigest()[:32]}.json"
     if path.is_file():
         known: dict[str, float] = read_json(path)
@@ -89,7 +89,7 @@ def _paired(model: EmbeddingModel, data: ImageDataset) -> Paired:
     for rows in torch.arange(len(captions.texts)).split(_BATCH):
         hidden, lengths = states.take(rows)
         parts.append(tower.features_of_frozen(hidden.to(device), lengths.to(device)).float().cpu())
-    return Paired(images, torch.cat(parts)[captions.text], captions.image)
+    return Paired(images, torch.cat(parts)[captions.text], captions.image, captions.text)
 
 
 def _numbers(found: LinearBaseline) -> dict[str, float]:
