@@ -17,6 +17,7 @@ from scipy import stats
 from likewise.comparison import INTERVAL_WORDS, METHOD_WORDS, Comparison, as_dict, as_table, compare
 from likewise.comparison.metrics import per_image
 from likewise.errors import RunError
+from likewise.evaluation import wilson
 from likewise.recipe import Recipe
 
 from .conftest import RAW_PIXELS, TEST_IMAGES, recipe_of
@@ -59,6 +60,18 @@ def test_with_one_seed_the_interval_is_over_test_images_and_says_so(stand_in: An
     assert all("one seed" in line for line in result.statements)
     seconds = next(row for row in result.summary if row.metric == "train_seconds")
     assert (seconds.mean, seconds.low, seconds.interval) == (1.5, None, "none")
+
+
+def test_an_image_that_is_alone_in_its_class_counts_in_no_recall(stand_in: Any, tmp_path: Path) -> None:
+    trainer = stand_in(shares([0.82], [0.75]))
+    trainer.lonely = 600
+    result = compare([CROSS, SIAMESE], seeds=1, out=tmp_path)
+    rows = [row for row in result.summary if row.metric == "recall_at_1"]
+    for row in rows:
+        assert (row.low, row.high) == wilson(round(400 * row.mean), 400)
+    gap = result.difference(CROSS.name, SIAMESE.name, "all", "recall_at_1")
+    assert gap is not None
+    assert gap.mean == pytest.approx(rows[0].mean - rows[1].mean)
 
 
 def test_paired_differences_see_only_the_images_on_which_two_recipes_differ(stand_in: Any, tmp_path: Path) -> None:

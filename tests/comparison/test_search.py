@@ -9,8 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
+from PIL import Image
 
 from likewise.comparison import Comparison, as_dict, compare
 from likewise.comparison.processes import killed
@@ -22,6 +24,7 @@ from likewise.losses import Range
 from likewise.recipe import Recipe
 from likewise.recipes import load_recipe
 from likewise.training import Run, try_out
+from likewise.training.trial import selection_metric
 
 from .conftest import recipe_of
 
@@ -101,6 +104,16 @@ def test_the_first_trials_are_spread_evenly_over_the_space(trying: Any, tmp_path
     margins = sorted(recipe.objective.margin for recipe in tryer.tried[1:])
     assert margins[0] < 0.75
     assert margins[-1] > 5
+
+
+def test_what_comes_after_the_spread_trials_is_drawn_from_what_they_found(trying: Any, tmp_path: Path) -> None:
+    rates = []
+    for best in (2e-4, 5e-3):
+        tryer = trying(best_at(best))
+        search(SIAMESE, "all", tmp_path / str(best), 10)
+        rates.append([recipe.training.learning_rate for recipe in tryer.tried])
+    assert rates[0][:8] == rates[1][:8]
+    assert rates[0][8:] != rates[1][8:]  # drawn at random they would be the same, as the seed is
 
 
 @pytest.mark.parametrize("stop_at", [1, 5, 10])
@@ -287,12 +300,26 @@ def test_a_trial_never_looks_at_a_test_image(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_test")
 def test_with_captions_a_trial_is_judged_by_the_images_that_they_find(tmp_path: Path) -> None:
     small = {"encoder.widths": (4, 8), "text_encoder.width": 16, "text_encoder.heads": 2, "learning_rate": 5e-3}
-    recipe = load_recipe("captions-clip", budget="smoke").with_overrides(
+    named = load_recipe("captions-clip", budget="smoke").with_overrides(
         {"data.source": "digits", "data.train_size": 200, "data.caption_templates": ("the digit {}",), **small}
     )
-    found = search(recipe, "all", tmp_path, 1, quiet=True)
-    assert found.metric == "val_text_to_image_recall_at_1"
-    trial = try_out(recipe, tmp_path / "trial", quiet=True)
-    assert found.metric in trial
+    found = search(named, "all", tmp_path, 1, quiet=True)
+    assert found.metric == "val_zero_shot_accuracy"  # all images of a class share their caption
+    assert found.value is not None
+    assert found.value > 0.15
+    own = load_recipe("captions-clip", budget="smoke").with_overrides({"data.train_size": 200, "epochs": 1, **small})
+    trial = try_out(own, tmp_path / "trial", quiet=True)
+    assert selection_metric(own) == "val_text_to_image_recall_at_1"
+    assert selection_metric(own) in trial
     assert "val_knn1_accuracy" not in trial
-    assert search_space(recipe).keys() == {"training.learning_rate"}
+    assert search_space(own).keys() == {"training.learning_rate"}
+
+
+def test_trials_that_nothing_could_judge_are_refused_before_the_first(trying: Any, tmp_path: Path) -> None:
+    for number in range(8):
+        Image.fromarray(np.full((8, 8), 30 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    recipe = recipe_of("simclr", data={"source": str(tmp_path), "validation": 2})
+    tryer = trying(best_at(1e-3))
+    with pytest.raises(RecipeError, match=r"no labels, and trials of simclr.*1-NN accuracy.*Leave out --trials"):
+        compare([recipe], seeds=1, trials=2, out=tmp_path / "out")
+    assert tryer.tried == []

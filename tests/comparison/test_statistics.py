@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from likewise.comparison import statistics
 from likewise.comparison.metrics import per_image
 from likewise.comparison.pairs import Pairs
 from likewise.comparison.rows import Metric
@@ -48,6 +50,18 @@ def test_both_levels_together_are_wider_than_either() -> None:
     widths = [(row.high or 0) - (row.low or 0) for row in (images, seeds)]
     assert both.high - both.low > max(widths)
     assert both.high - both.low == pytest.approx(np.hypot(*widths), rel=0.25)
+
+
+def test_many_test_images_are_resampled_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = np.random.default_rng(1).normal(size=(1, 1, 2000))
+    whole = paired_differences(each)
+    monkeypatch.setattr(statistics, "_CHUNK_BYTES", 3 * 8 * 2000)
+    tracemalloc.start()
+    (row,) = paired_differences(each)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (row.low, row.high) == pytest.approx((whole[0].low, whole[0].high), abs=1e-12)
+    assert peak < 30 * 8 * 2000  # 100 resamples at a time are 200 rows and more
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

@@ -1,10 +1,13 @@
 """A prepared gallery answers as the search that prepares nothing: the same bits, from any subset, for any query."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from likewise.errors import EvaluationError
 from likewise.evaluation import Gallery, nearest
+from likewise.evaluation import _tiles as tiles
 from likewise.evaluation import gallery as module
 
 
@@ -51,6 +54,22 @@ def test_duplicates_zero_vectors_and_dots(distance):
     queries = np.concatenate([rows[::90], normal(5, 6, seed=3)])
     check(queries, rows, 60, distance)
     check(queries, rows, 60, distance, np.arange(50, 800, 2))
+
+
+@pytest.mark.parametrize("unit", [False, True])
+def test_as_many_candidates_as_a_collapsed_gallery_has_are_ranked_in_bounded_memory(unit, monkeypatch):
+    rows = normal(20_000, 64)
+    space = tiles.Space.around(rows[:1], rows, unit=unit)
+    everything = np.arange(len(rows))[None]
+    whole = tiles.rerank(rows[:1], rows, everything, 9, space)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 2**18)
+    tracemalloc.start()
+    found = tiles.rerank(rows[:1], rows, everything, 9, space)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    for one, other in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert peak < rows.nbytes / 2  # the differences of all rows at once take twice the gallery
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e12, 1e30])

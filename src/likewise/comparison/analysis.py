@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from likewise.comparison.metrics import MAIN_METRIC, UNSEEN_METRIC, is_share, is_share_of_test_images, known_metrics
+from likewise.comparison.metrics import (
+    MAIN_METRIC,
+    UNSEEN_METRIC,
+    images_counted,
+    is_share,
+    is_share_of_test_images,
+    known_metrics,
+)
 from likewise.comparison.pairs import Pairs
 from likewise.comparison.record import RAW_PIXELS, Comparison
 from likewise.comparison.rows import Baseline, Cell, Condition, Difference, NoiseCost, RecallCurve, Summary
@@ -20,6 +27,7 @@ from likewise.training import Run
 
 __all__ = ["Runs", "analyse"]
 
+RECALL = "recall_at_"
 #: Finished runs by recipe, condition and seed.
 Runs = dict[tuple[str, str, int], Run]
 
@@ -41,16 +49,17 @@ def analyse(comparison: Comparison, runs: Runs, before: Comparison | None = None
         environment=_flat(first.environment) if first else {},
         metrics=known_metrics(name for run in runs.values() for name in run.metrics),
     )
+    asked = _asked(runs)
     current = dataclasses.replace(
         current,
-        summary=list(_summary(current, runs)),
-        baselines=list(_baselines(current, runs)),
-        recall_curves=list(_recall_curves(current, runs)),
+        summary=list(_summary(current, runs, asked)),
+        baselines=list(_baselines(current, runs, asked)),
+        recall_curves=list(_recall_curves(current, runs, asked)),
     )
     between = [row for condition in current.conditions for row in _between(current, condition, runs, before)]
     current = dataclasses.replace(
         current,
-        differences=[*between, *_against_raw(current, runs)],
+        differences=[*between, *_against_raw(current, runs, asked)],
         noise_costs=_noise_costs(current, runs, before),
     )
     answers = answer(current)
@@ -72,6 +81,20 @@ def _counted(comparison: Comparison, runs: Runs) -> list[Condition]:
         for condition in comparison.conditions
     ]
     return sorted(conditions, key=lambda condition: condition.order)
+
+
+def _asked(runs: Runs) -> dict[str, int]:
+    """By condition, the test images that have another one of their class to find: what recall@k is a share of."""
+    first = {key: run for (_, key, _), run in reversed(runs.items())}
+    counted = {
+        key: images_counted(run.records(), RECALL + "1") for key, run in first.items() if RECALL + "1" in run.metrics
+    }
+    return {key: count for key, count in counted.items() if count is not None}
+
+
+def _images(condition: Condition, metric: str, asked: Mapping[str, int]) -> int | None:
+    """How many test images a number under a condition is a share of."""
+    return asked.get(condition.key, condition.test) if metric.startswith(RECALL) else condition.test
 
 
 def _data(source: str, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,14 +126,15 @@ def _over_seeds(values: Sequence[float], metric: str, images: int | None) -> tup
     return None, None, "none"
 
 
-def _summary(comparison: Comparison, runs: Runs) -> Iterator[Summary]:
+def _summary(comparison: Comparison, runs: Runs, asked: Mapping[str, int]) -> Iterator[Summary]:
     for recipe in comparison.recipes:
         for condition in comparison.conditions:
             found = _of(comparison.done(recipe.name, condition.key), runs)
             for metric in comparison.metrics:
                 values = [run.metrics[metric.name] for run in found if metric.name in run.metrics]
                 if values:
-                    low, high, kind = _over_seeds(values, metric.name, condition.test)
+                    images = _images(condition, metric.name, asked)
+                    low, high, kind = _over_seeds(values, metric.name, images)
                     mean = float(np.mean(values))
                     yield Summary(
                         recipe.name, condition.key, metric.name, mean, low, high, len(values), kind, list(values)
@@ -121,7 +145,7 @@ def _of(cells: Sequence[Cell], runs: Runs) -> list[Run]:
     return [runs[cell.key] for cell in cells]
 
 
-def _baselines(comparison: Comparison, runs: Runs) -> Iterator[Baseline]:
+def _baselines(comparison: Comparison, runs: Runs, asked: Mapping[str, int]) -> Iterator[Baseline]:
     dimensions = sorted({recipe.embedding_dim for recipe in comparison.recipes})
     pixels = next((int(np.prod(run.evaluation["image_shape"])) for run in runs.values()), 0)
     rows = [
@@ -141,14 +165,14 @@ def _baselines(comparison: Comparison, runs: Runs) -> Iterator[Baseline]:
                 ]
                 values += known[:1]
             if values:
-                low, high, kind = _over_seeds(values, metric, condition.test)
+                low, high, kind = _over_seeds(values, metric, _images(condition, metric, asked))
                 mean = float(np.mean(values))
                 yield Baseline(
                     name, label, dimension, condition.key, metric, mean, low, high, len(values), kind, values
                 )
 
 
-def _recall_curves(comparison: Comparison, runs: Runs) -> Iterator[RecallCurve]:
+def _recall_curves(comparison: Comparison, runs: Runs, asked: Mapping[str, int]) -> Iterator[RecallCurve]:
     for recipe in comparison.recipes:
         for condition in comparison.conditions:
             curves = [
@@ -158,7 +182,8 @@ def _recall_curves(comparison: Comparison, runs: Runs) -> Iterator[RecallCurve]:
             if not ks:
                 continue
             values = [[float(curve[str(k)]) for curve in curves] for k in ks]
-            bounds = [_over_seeds(row, f"recall_at_{k}", condition.test) for k, row in zip(ks, values, strict=True)]
+            images = _images(condition, RECALL, asked)
+            bounds = [_over_seeds(row, f"{RECALL}{k}", images) for k, row in zip(ks, values, strict=True)]
             yield RecallCurve(
                 recipe.name,
                 condition.key,
@@ -185,7 +210,7 @@ def _between(comparison: Comparison, under: Condition, runs: Runs, before: Compa
     ]
 
 
-def _against_raw(comparison: Comparison, runs: Runs) -> Iterator[Difference]:
+def _against_raw(comparison: Comparison, runs: Runs, asked: Mapping[str, int]) -> Iterator[Difference]:
     """Every recipe against raw pixels of the very same split: by 1-NN accuracy, or by recall@1 among unseen classes."""
     for recipe in comparison.recipes:
         for condition in comparison.conditions:
@@ -195,9 +220,10 @@ def _against_raw(comparison: Comparison, runs: Runs) -> Iterator[Difference]:
                 for run in _of(comparison.done(recipe.name, condition.key), runs)
                 if metric in run.metrics and f"{RAW_PIXELS}_{metric}" in run.evaluation.get("baselines", {})
             ]
-            if both and condition.test:
+            images = _images(condition, metric, asked)
+            if both and images:
                 trained, raw = zip(*both, strict=True)
-                interval = independent_difference(trained, raw, images=condition.test)
+                interval = independent_difference(trained, raw, images=images)
                 yield Difference(a=recipe.name, b=RAW_PIXELS, **_gap(condition.key, metric, interval, len(both)))
 
 

@@ -1,10 +1,12 @@
 """Settings chosen on validation, with the same number of trials for every recipe under every condition.
 
 A trial trains the recipe with other values of what its search space names (the learning rate, and the margin, temperature …
-that the loss declares beside its equation) and is judged on validation by 1-NN accuracy, or by text-to-image recall@1 where
-it learns from captions; test is never embedded. The first trial is the recipe as it is, so a search never ends below it on
-validation. The next ones, ``SPREAD`` in all, are spread evenly over the space; those after them are drawn by Optuna's
-tree-structured Parzen estimator. All trials have one seed, which no reported run has.
+that the loss declares beside its equation) and is judged on validation by what ``selection_metric`` names: 1-NN accuracy, or
+text-to-image recall@1 where it learns from captions, or zero-shot accuracy where these are made of class names. Test is never
+embedded. The first trial is the recipe as it is, so a search never ends below it on validation. The next ones, ``SPREAD`` in
+all, are spread evenly over the space: a handful of trials says too little of two to five settings for a model of them to be
+worth more than even cover. Those after them are drawn by Optuna's tree-structured Parzen estimator, which starts from these
+and draws none at random. All trials have one seed, which no reported run has.
 
 Finished trials stand in ``search/trials.sqlite3``, and each has a folder beside it. What is drawn next depends on them
 alone, so a finished trial is never computed again, one that was stopped goes on, and a search that was killed ends with the
@@ -25,7 +27,7 @@ from likewise.errors import Interrupted, LikewiseError, RecipeError
 from likewise.losses import Range
 from likewise.recipe import Recipe
 from likewise.training import try_out
-from likewise.training.trial import selection_metric
+from likewise.training.trial import refuse_what_cannot_be_judged, selection_metric
 
 if TYPE_CHECKING:
     import optuna
@@ -70,7 +72,8 @@ def search(recipe: Recipe, condition: str, folder: Path, trials: int, *, quiet: 
         What was tried and chosen; nothing is chosen where every trial failed.
 
     Raises:
-        RecipeError: trials of another recipe lie there.
+        RecipeError: trials of another recipe lie there, or the source has no labels to judge one by.
+        DatasetError: the images cannot be had or used.
         Interrupted: SIGINT or SIGTERM came; the same call goes on.
     """
     recipe = recipe.with_overrides({"seed": SEARCH_SEED})
@@ -78,6 +81,8 @@ def search(recipe: Recipe, condition: str, folder: Path, trials: int, *, quiet: 
     place = trials_folder(folder, recipe, condition)
     place.mkdir(parents=True, exist_ok=True)
     study = _open_study(recipe, condition, space, folder)
+    if len(study.trials) < trials:
+        refuse_what_cannot_be_judged(recipe)
     for number in range(len(study.trials), trials):
         values = _draw(study, recipe, space)
         shown = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in values.items())
@@ -142,7 +147,9 @@ def _draw(study: optuna.Study, recipe: Recipe, space: Mapping[str, Range]) -> di
             for (key, found), share in zip(space.items(), _spread(len(done), len(space)), strict=True)
         }
     else:
-        drawn = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=len(done)))
+        # The spread trials are its start-up; by default it would draw at random until ten are complete.
+        sampler = optuna.samplers.TPESampler(n_startup_trials=1, seed=len(done))
+        drawn = optuna.create_study(direction="maximize", sampler=sampler)
         drawn.add_trials(done)
         values = drawn.ask(_distributions(space)).params
     return {key: min(max(float(f"{values[key]:.3g}"), found.low), found.high) for key, found in space.items()}

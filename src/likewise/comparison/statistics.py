@@ -27,7 +27,7 @@ __all__ = ["Interval", "independent_difference", "intervals_of_means", "paired_d
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-_CHUNK = 100  # resamples whose weights lie in memory at a time: 8 MB for 10,000 images
+_CHUNK, _CHUNK_BYTES = 100, 32 * 2**20  # resamples whose weights lie in memory at a time: 8 MB for 10,000 images
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,9 @@ def _student_draws(seeds: int, seed: int) -> NDArray[np.float64]:
 def _resampled_means(per_image: NDArray[np.float64], images: int, seed: int) -> NDArray[np.float64]:
     generator = np.random.default_rng(seed)
     blocks = []
-    for _ in range(RESAMPLES // _CHUNK):
-        drawn = generator.integers(0, images, size=(_CHUNK, images))
+    chunk = max(1, min(_CHUNK, _CHUNK_BYTES // (8 * images)))
+    for start in range(0, RESAMPLES, chunk):
+        drawn = generator.integers(0, images, size=(min(chunk, RESAMPLES - start), images))
         weights = np.stack([np.bincount(row, minlength=images) for row in drawn]).astype(np.float64)
         blocks.append(per_image @ weights.T / images)
     return np.concatenate(blocks, axis=1)

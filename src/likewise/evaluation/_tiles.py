@@ -128,9 +128,13 @@ def squared_distances(queries: Rows, gallery: Rows, positions: Positions, space:
     """(m, count) squared distances from differences in float64; equal rows give exactly 0.
 
     Args:
-        positions: (m, count) rows of the gallery.
+        positions: (m, count) rows of the gallery; where equal rows make them many, they are taken in parts.
         space: the one around this gallery.
     """
+    most = max(1, TILE_BYTES // max(1, 8 * queries.size))
+    if positions.shape[1] > most:
+        parts = np.split(positions, range(most, positions.shape[1], most), axis=1)
+        return np.concatenate([squared_distances(queries, gallery, part, space) for part in parts], axis=1)
     gap = gallery[positions].astype(np.float64)
     if space.norms is not None:
         norms = space.norms[positions]
