@@ -22,6 +22,7 @@ from likewise.errors import Interrupted, LikewiseError, RankError, RecipeError
 from likewise.launch import launched_rank
 from likewise.terminal import (
     BudgetOption,
+    Device,
     Json,
     OnBad,
     Sets,
@@ -99,12 +100,13 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     data: Source = None,
     on_bad_image: OnBad = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure a finished run again, also on other images."""
     from likewise.training import Run, remeasure
 
-    metrics = remeasure(Run.load(run), data=data, overrides=settings(None, on_bad_image))
+    metrics = remeasure(Run.load(run), data=data, overrides=settings(None, on_bad_image), device=device)
     if as_json:
         print_json({"folder": str(run), "data": data, "metrics": metrics})
     else:

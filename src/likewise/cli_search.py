@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from likewise.terminal import EngineOption, Json, OnBad, output, print_json
+from likewise.terminal import Device, EngineOption, Json, OnBad, output, print_json
 
 __all__ = ["app"]
 
@@ -18,7 +18,6 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fini
 SourceName = Annotated[str, typer.Argument(help="A name, a path or a hub id.")]
 Split = Annotated[str | None, typer.Option(help="One split of the source; default all.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 def _as_typed(value: str | None) -> Any:

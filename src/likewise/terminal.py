@@ -17,6 +17,7 @@ from likewise.errors import RecipeError
 
 __all__ = [
     "BudgetOption",
+    "Device",
     "EngineOption",
     "Json",
     "OnBad",
@@ -42,6 +43,7 @@ Sets = Annotated[
 BudgetOption = Annotated[
     str | None, typer.Option("--budget", help="smoke, laptop or paper; default paper with a CUDA GPU, else laptop.")
 ]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 EngineOption = Annotated[str, typer.Option("--engine", help="local, or ray: a Ray cluster.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OnBad = Annotated[str | None, typer.Option("--on-bad-image", help="stop (default) or skip unreadable images.")]

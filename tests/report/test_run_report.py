@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -170,6 +171,15 @@ def test_without_data_the_pictures_of_images_are_kept_or_named_as_missing(make_r
     _, seen = read(run)
     assert {"neighbors", "worst_errors", "training_images", "pairs"} <= seen.anchors
     assert "Not drawn" not in seen.text
+    (run.folder / "report.html").unlink()
+    (run.folder / "report.html").mkdir()  # in the way, as a full disk would be
+    with pytest.raises(RunError, match=r"cannot be written .* Change its permissions"):
+        write_run_report(run, None)
+    shutil.rmtree(run.folder / "figures")
+    (run.folder / "figures").write_text("in the way")
+    with pytest.raises(RunError, match=r"cannot be written .*figures"):
+        write_run_report(run, None)
+    assert not [*run.folder.glob(".*.part")]
 
 
 @pytest.mark.usefixtures("without_drawing")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from likewise.errors import RunError
+from likewise.errors import ModelError, RunError
+from likewise.index import open_index
 from likewise.training import Run, remeasure, train
 
 from .test_resume import tiny
@@ -59,6 +61,24 @@ def test_other_sources_keep_their_labels_and_their_folders(
     for name in names:
         notes = json.loads((evaluations / name / "evaluation.json").read_text())["notes"]
         assert not any("wrong on purpose" in note for note in notes)
+
+
+def test_a_run_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"'nowhere' cannot be used .*Expected auto, cpu"):
+        remeasure(run, device="nowhere")
+    shared = tmp_path / "shared"
+    shutil.copytree(run.folder, shared)
+    (shared / ".lock").unlink()
+    (shared / ".lock").mkdir()  # as in a folder that may only be read, for one who may write everywhere too
+    with pytest.raises(RunError, match=r"shared cannot be written \(Is a directory: .*lock\).* work in a copy of it"):
+        remeasure(Run.load(shared))
+    with pytest.raises(RunError, match=r"cannot be written .* `likewise index .*shared .* -o DIR`"):
+        open_index(shared)
+    (shared / ".lock").rmdir()
+    shutil.rmtree(shared / "records")
+    (shared / "records").write_text("in the way")
+    with pytest.raises(RunError, match=r"shared cannot be written .*records"):
+        remeasure(Run.load(shared))
 
 
 def test_a_damaged_parquet_file_is_named(run: Run) -> None:

@@ -12,8 +12,8 @@ from likewise.export.hugging_face import export_hugging_face
 from likewise.export.new_folder import Exported
 from likewise.export.onnx_folder import export_onnx
 from likewise.export.projector import export_projector
-from likewise.index import Feed, feed_of_dataset, feed_of_source, place
-from likewise.models import EmbeddingModel, load_model
+from likewise.index import Feed, feed_of_dataset, feed_of_source
+from likewise.models import EmbeddingModel, load_model, place
 from likewise.training import Run
 from likewise.training.run import SPLITS
 

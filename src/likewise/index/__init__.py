@@ -7,7 +7,7 @@ from likewise.index.manifest import Approximate, Distance, Manifest
 from likewise.index.opening import index_of_run, open_index
 from likewise.index.queries import Query
 from likewise.index.rows import Hit, Scan
-from likewise.index.stream import Feed, feed_of_dataset, feed_of_source, place
+from likewise.index.stream import Feed, feed_of_dataset, feed_of_source
 from likewise.index.writing import Added
 
 __all__ = [
@@ -27,5 +27,4 @@ __all__ = [
     "feed_of_source",
     "index_of_run",
     "open_index",
-    "place",
 ]

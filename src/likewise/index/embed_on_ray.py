@@ -30,8 +30,8 @@ from likewise.data.source import OnBadImage
 from likewise.errors import Interrupted, LikewiseError, RunError
 from likewise.index.embed_file import EmbeddedFile, identity_of, refuse
 from likewise.index.parts import Parts, is_uri
-from likewise.index.stream import feed_of_source, place
-from likewise.models import load_model
+from likewise.index.stream import feed_of_source
+from likewise.models import load_model, place
 from likewise.training.progress import StepProgress
 
 __all__ = ["Embedder", "embed_on_ray", "ranges_of"]

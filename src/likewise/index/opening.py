@@ -9,7 +9,7 @@ from pathlib import Path
 from likewise.errors import SearchIndexError
 from likewise.index.index import Index
 from likewise.index.manifest import Manifest
-from likewise.index.stream import place
+from likewise.models import place
 from likewise.models.identity import model_id
 from likewise.training import Run
 from likewise.training.run_folder import working_in
@@ -46,11 +46,12 @@ def index_of_run(run: Run, *, device: str = "auto", quiet: bool = False) -> Inde
     Raises:
         SearchIndexError: the index there is of another model.
         DatasetError: there is none yet, and the images cannot be had.
-        RunError: another process works in the run.
+        RunError: another process works in the run, or it cannot be written.
     """
     folder, model = run.folder / "index", place(run.model, device)
     if not folder.exists():
-        with working_in(run.folder):
+        elsewhere = f"Make one elsewhere, `likewise index {run.folder} {run.recipe.data.source} -o DIR`, and give that."
+        with working_in(run.folder, elsewhere):
             unfinished = run.folder / ".index"
             if unfinished.exists() and not _is_of(unfinished, model_id(model)):
                 shutil.rmtree(unfinished)

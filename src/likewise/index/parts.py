@@ -97,14 +97,15 @@ class Parts:
         Raises:
             RunError: another process writes it, or it cannot be written.
         """
+        advice = "Free some space or choose another -o; what is done is kept for the next call."
         try:
-            with working_in(Path(self.folder)) if self._path is not None else nullcontext():
+            with working_in(Path(self.folder), advice) if self._path is not None else nullcontext():
                 yield
         except OSError as error:
             raise RunError(
                 f"{self.out} cannot be written ({error.strerror or error}).",
                 expected="Expected a folder that can be written, with room for the file twice.",
-                advice="Free some space or choose another -o; what is done is kept for the next call.",
+                advice=advice,
             ) from error
 
     def claim(self) -> None:

@@ -21,7 +21,6 @@ from torch import Tensor
 from likewise.data import BadImage, ImageDataset
 from likewise.data.one_pass import SplitPass, open_passes
 from likewise.data.source import OnBadImage
-from likewise.errors import ModelError
 from likewise.models import EmbeddingModel
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "feed_of",
     "feed_of_dataset",
     "feed_of_source",
-    "place",
 ]
 
 
@@ -204,21 +202,3 @@ def embedding_column(embeddings: NDArray[np.float32]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(
         pa.array(np.ascontiguousarray(embeddings).ravel(), pa.float32()), embeddings.shape[1]
     )
-
-
-def place(model: EmbeddingModel, device: str) -> EmbeddingModel:
-    """Move the model to ``device`` (in place); ``auto`` is a GPU where there is one.
-
-    Raises:
-        ModelError: there is no such device here.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"The device {device!r} cannot be used ({str(error).splitlines()[0]}).",
-            expected="Expected auto, cpu, cuda or mps, and one that this machine has.",
-            advice="Leave --device out to take the best there is.",
-        ) from error

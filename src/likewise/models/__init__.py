@@ -3,6 +3,7 @@
 from likewise.models._options import Encoder, EncoderOptions, encoder_names, find_encoder
 from likewise.models._text_options import TextEncoder, TextEncoderOptions, Tokens, find_text_encoder, text_encoder_names
 from likewise.models.decoder import ConvDecoder
+from likewise.models.device import place
 from likewise.models.efficientnet_lite import EfficientNetLite, EfficientNetLiteOptions
 from likewise.models.embedding_model import EmbeddingModel, Normalize
 from likewise.models.heads import Head, ProjectionHead
@@ -62,6 +63,7 @@ __all__ = [
     "find_encoder",
     "find_text_encoder",
     "load_model",
+    "place",
     "save_model",
     "synchronize_batch_norm",
     "text_encoder_names",

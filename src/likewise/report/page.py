@@ -21,6 +21,7 @@ from PIL import Image
 from likewise.errors import RunError
 from likewise.report.picture import Picture
 from likewise.report.wording import unbroken
+from likewise.training.files import write_text, writing_to
 
 LIMIT = 3_000_000
 """Bytes that a report may have."""
@@ -50,7 +51,7 @@ def render(template: str, pictures: Sequence[Picture], folder: Path, path: Path,
         **values: what the template asks for.
 
     Raises:
-        RunError: the words alone, without any picture, are larger than the limit.
+        RunError: the words alone, without any picture, are larger than the limit; or the page cannot be written.
     """
     environment = Environment(
         loader=PackageLoader("likewise.report"),
@@ -70,9 +71,9 @@ def render(template: str, pictures: Sequence[Picture], folder: Path, path: Path,
             advice="Shorten the description or the class names in its files.",
         )
     inlined = [_inline(picture, png, size) for picture, png, size in _fitting(pictures, folder, LIMIT - words)]
-    beside = path.with_suffix(".tmp")
-    beside.write_text(page.render(pictures=inlined, **values), encoding="utf-8")
-    beside.replace(path)
+    text = page.render(pictures=inlined, **values)
+    with writing_to(folder):
+        write_text(path, text)
     return path
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from likewise.report.figures.style import save_figure
+from likewise.training.files import writing_to
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,25 @@ class Picture:
 
 
 def save_pictures(folder: Path, pictures: list[Picture]) -> list[Picture]:
-    """Draw what can be drawn and return the pictures that have a file, in the same order."""
-    (folder / "figures").mkdir(exist_ok=True)
+    """Draw what can be drawn and return the pictures that have a file, in the same order.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    with writing_to(folder):
+        (folder / "figures").mkdir(exist_ok=True)
     there = []
     for picture in pictures:
         path = picture.file(folder)
         if picture.draw is not None:
+            figure = picture.draw()
             beside = path.with_suffix(".tmp.png")
-            save_figure(picture.draw(), beside, photos=picture.photos)
-            beside.replace(path)
+            with writing_to(folder):
+                try:
+                    save_figure(figure, beside, photos=picture.photos)
+                    beside.replace(path)
+                finally:
+                    beside.unlink(missing_ok=True)
         if path.is_file():
             there.append(picture)
     return there

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from likewise.evaluation import EmbeddedSplit, project
+from likewise.training.files import replacing, writing_to
 
 Method = Literal["tsne", "umap", "pca"]
 METHOD_WORDS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA", "itself": "the embedding itself"}
@@ -71,9 +72,8 @@ def projected(folder: Path, split: EmbeddedSplit, *, method: Method, most: int, 
     if points is None:
         points = np.asarray(project(vectors, method=method, seed=seed), dtype=np.float32)
         columns: dict[str, Any] = {"id": list(ids), "label": known, "x": points[:, 0], "y": points[:, 1]}
-        beside = path.with_suffix(".tmp")
-        pq.write_table(pa.table(columns).replace_schema_metadata({"of": digest, "method": method}), beside)
-        beside.replace(path)
+        with writing_to(folder), replacing(path) as beside:
+            pq.write_table(pa.table(columns).replace_schema_metadata({"of": digest, "method": method}), beside)
     return Projection(points, labels, ids, method, total, dimension)
 
 

@@ -9,7 +9,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json", "replacing", "write_json", "write_text"]
+from likewise.errors import RunError
+
+__all__ = ["ELSEWHERE", "read_json", "replacing", "write_json", "write_text", "writing_to"]
+
+
+ELSEWHERE = "Change its permissions or free some space; or work in a copy of it, or in a new folder."
+
+
+@contextmanager
+def writing_to(folder: Path, advice: str = ELSEWHERE) -> Iterator[None]:
+    """Around what is written into a folder of the user's; ``advice`` is what to do where it cannot be.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        at = f": {error.filename}" if error.filename and str(error.filename) != str(folder) else ""
+        raise RunError(
+            f"{folder} cannot be written ({error.strerror or error}{at}).",
+            expected="Expected a folder that can be made and written, with room.",
+            advice=advice,
+        ) from error
 
 
 @contextmanager

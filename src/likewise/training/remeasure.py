@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from likewise.models import load_model
+from likewise.models import load_model, place
 from likewise.training.build import freeze
-from likewise.training.files import read_json, write_json
+from likewise.training.files import read_json, write_json, writing_to
 from likewise.training.frozen import frozen_view
 from likewise.training.measure import measure
 from likewise.training.run import Run, data_of
@@ -20,7 +20,9 @@ from likewise.training.text_baselines import linear_baselines
 __all__ = ["remeasure"]
 
 
-def remeasure(run: Run, *, data: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, float]:
+def remeasure(
+    run: Run, *, data: str | None = None, overrides: Mapping[str, Any] | None = None, device: str = "auto"
+) -> dict[str, float]:
     """Measure a finished run again, on its own data or on another source.
 
     Images of another size or colour are brought to what the model takes. Where the classes are others, the model's own class
@@ -37,31 +39,39 @@ def remeasure(run: Run, *, data: str | None = None, overrides: Mapping[str, Any]
         run: finished.
         data: another source.
         overrides: settings of the recipe that are different this time, such as ``data.on_bad_image``.
+        device: where the model computes: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
         The new numbers.
+
+    Raises:
+        RunError: another process works in the run, or it cannot be written.
+        ModelError: there is no such device here.
+        DatasetError: the images cannot be had.
     """
     recipe = run.recipe.with_overrides(dict(overrides or {}))
+    model = place(load_model(run.folder), device)
     with working_in(run.folder), logging_to(run.folder / "log.txt"):
         if data is None:
             timings = (
                 *("collapsed", "train_steps", "train_images", "train_seconds", "total_seconds"),
                 *("images_per_second", "peak_memory_mb"),
             )
-            options, model = recipe.evaluation, load_model(run.folder)
+            options = recipe.evaluation
             freeze(model, recipe.training)
             splits = data_of(recipe) if overrides else run.data()
-            metrics = measure(
-                model,
-                splits.each(frozen_view(recipe, model)),
-                run.folder,
-                protocols=options.protocols,
-                seed=recipe.seed,
-                options=options,
-                reached=linear_baselines(run.evaluation.get("baselines") or {}),
-            )
-            metrics |= {name: run.metrics[name] for name in timings if name in run.metrics}
-            write_json(run.folder / "metrics.json", metrics)
+            with writing_to(run.folder):
+                metrics = measure(
+                    model,
+                    splits.each(frozen_view(recipe, model)),
+                    run.folder,
+                    protocols=options.protocols,
+                    seed=recipe.seed,
+                    options=options,
+                    reached=linear_baselines(run.evaluation.get("baselines") or {}),
+                )
+                metrics |= {name: run.metrics[name] for name in timings if name in run.metrics}
+                write_json(run.folder / "metrics.json", metrics)
             return metrics
         asked = recipe.data
         counts = {"validation": 0.1, "train_size": None, "unlabeled_size": None}
@@ -71,9 +81,10 @@ def remeasure(run: Run, *, data: str | None = None, overrides: Mapping[str, Any]
         changed |= {"data.source": data, "data.label_noise": 0.0, "evaluation.ratings": None}
         there = recipe.with_overrides(changed)
         splits = data_of(there)
-        folder = _folder_for(data, run.folder / "evaluations")
-        metrics = measure(run.model, splits, folder, options=there.evaluation)
-        write_json(folder / "metrics.json", metrics)
+        with writing_to(run.folder):
+            folder = _folder_for(data, run.folder / "evaluations")
+            metrics = measure(model, splits, folder, options=there.evaluation)
+            write_json(folder / "metrics.json", metrics)
         return metrics
 
 

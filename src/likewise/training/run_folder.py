@@ -14,7 +14,7 @@ from pathlib import Path
 
 from likewise.errors import RecipeError, RunError
 from likewise.recipe import Recipe
-from likewise.training.files import write_text
+from likewise.training.files import ELSEWHERE, write_text, writing_to
 from likewise.training.ranks import Ranks
 
 __all__ = ["free_folder", "logging_to", "open_folder", "open_together", "unfinished", "working_in"]
@@ -51,9 +51,10 @@ def open_folder(folder: Path, recipe: Recipe, *, resume: bool) -> Iterator[None]
         RunError: another run, other files or another process are there, it cannot be written, or the disk is full.
     """
     _check(folder, recipe, resume=resume)
+    advice = "Choose another --out, change its permissions, or free some space."
     with ExitStack() as held:
-        try:
-            held.enter_context(working_in(folder))
+        with writing_to(folder, advice):
+            held.enter_context(working_in(folder, advice))
             _check(folder, recipe, resume=resume)  # another start may have come first
             free = shutil.disk_usage(folder).free
             if free < LEAST_FREE_BYTES:
@@ -63,12 +64,6 @@ def open_folder(folder: Path, recipe: Recipe, *, resume: bool) -> Iterator[None]
                     advice="Free some space or choose another --out.",
                 )
             write_text(folder / "recipe.yaml", recipe.to_yaml())
-        except OSError as error:
-            raise RunError(
-                f"{folder} cannot be written ({error.strerror or error}).",
-                expected="Expected a folder that can be made and written.",
-                advice="Choose another --out, or change its permissions.",
-            ) from error
         yield
 
 
@@ -155,20 +150,26 @@ def _same(old: Recipe, new: Recipe, folder: Path) -> None:
 
 
 @contextmanager
-def working_in(folder: Path) -> Iterator[None]:
+def working_in(folder: Path, advice: str = ELSEWHERE) -> Iterator[None]:
     """Hold the folder for this process; the lock goes with the process, however it ends.
 
+    Args:
+        folder: made where it is not there.
+        advice: what to do where it cannot be written.
+
     Raises:
-        RunError: another process works in it, or its file system knows no locks.
+        RunError: it cannot be written, another process works in it, or its file system knows no locks.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+", encoding="utf-8") as lock:
+    with ExitStack() as held:
+        with writing_to(folder, advice):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((folder / ".lock").open("a+b", buffering=0))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
             raise RunError(
-                f"Process {lock.read().strip() or '?'} is working in {folder}.",
+                f"Process {lock.read().decode().strip() or '?'} is working in {folder}.",
                 expected="Expected a folder that no other process trains in.",
                 advice="Wait for it, stop it, or choose another --out.",
             ) from error
@@ -178,10 +179,9 @@ def working_in(folder: Path) -> Iterator[None]:
                 expected="Expected a file system that knows locks (flock).",
                 advice="Choose an --out on another file system, or have this one mounted with locks.",
             ) from error
-        lock.seek(0)
-        lock.truncate()
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with writing_to(folder, advice):
+            lock.truncate(0)
+            lock.write(str(os.getpid()).encode())
         try:
             yield
         finally:
@@ -191,7 +191,8 @@ def working_in(folder: Path) -> Iterator[None]:
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Copy what the package logs into a file as well, with the time of each line."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    with writing_to(path.parent):
+        handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
     logger.addHandler(handler)
