@@ -13,6 +13,7 @@ import yaml
 import likewise as lw
 from likewise import verbs
 from likewise.errors import RunError
+from likewise.export.carried import write_carried
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +67,31 @@ def test_what_cannot_be_exported_is_said(run: lw.Run, folder: Path, tmp_path: Pa
     with pytest.raises(RunError, match="is not a run folder"):
         verbs.export(tmp_path, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_where_things_lie_on_the_machine_is_not_carried(run: lw.Run, tmp_path: Path) -> None:
+    here, place = tmp_path / "mine", "/home/anna lee/photos"
+    shutil.copytree(run.folder, here)
+    recipe = run.recipe.with_overrides({"data.source": place, "start": "/home/anna lee/runs/first"})
+    (here / "recipe.yaml").write_text(recipe.to_yaml())
+    said = {"source": place, "origin": f"folder {place}, captions of results.csv", "notes": ["as in /srv/anna/a.txt"]}
+    bad = {"split": "train", "position": 3, "item": f"{place}/anna/3.png", "reason": "no image: '/srv/anna/3.png'"}
+    (here / "evaluation.json").write_text(json.dumps(run.evaluation | said | {"bad_images": [bad]}))
+    folder = verbs.export(here, tmp_path / "out").path
+    for file in ("README.md", "recipe.yaml", "evaluation.json"):
+        assert "anna" not in (folder / file).read_text(), file
+    assert "- Source: photos (folder photos, captions of results.csv)" in (folder / "README.md").read_text()
+    carried = yaml.safe_load((folder / "recipe.yaml").read_text())
+    assert (carried["data"]["source"], carried["start"]) == ("photos", "first")
+    (listed,) = json.loads((folder / "evaluation.json").read_text())["bad_images"]
+    assert (listed["item"], listed["reason"]) == ("3.png", "no image: '3.png'")
+
+
+def test_what_lies_on_the_hub_keeps_its_name(run: lw.Run, tmp_path: Path) -> None:
+    here = tmp_path / "mine"
+    shutil.copytree(run.folder, here)
+    (here / "recipe.yaml").write_text(run.recipe.with_overrides({"data.source": "anna/photos"}).to_yaml())
+    (here / "evaluation.json").write_text(json.dumps(run.evaluation | {"origin": "Hugging Face hub anna/photos"}))
+    write_carried(lw.Run.load(here), tmp_path)
+    assert yaml.safe_load((tmp_path / "recipe.yaml").read_text())["data"]["source"] == "anna/photos"
+    assert json.loads((tmp_path / "evaluation.json").read_text())["origin"] == "Hugging Face hub anna/photos"

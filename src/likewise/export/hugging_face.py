@@ -15,6 +15,7 @@ from torch import Tensor
 
 from likewise.data.captions import Captions
 from likewise.errors import DatasetError, ModelError, RunError
+from likewise.export.carried import write_carried
 from likewise.export.model_card import model_card
 from likewise.export.new_folder import Exported, new_folder
 from likewise.export.stock_modules import StockParity, check_stock, write_stock_modules
@@ -24,12 +25,13 @@ from likewise.training import Run
 
 __all__ = ["export_hugging_face"]
 
-CARRIED = ("recipe.yaml", "metrics.json", "evaluation.json")
 _COMPARED = 32
 
 
 def export_hugging_face(run: Run, folder: str | os.PathLike[str], *, stock_required: bool = False) -> Exported:
     """Write ``model.safetensors``, ``config.json``, ``README.md`` and the run's recipe and numbers into a new folder.
+
+    It can be published: of the paths that the run names only the last parts are carried along.
 
     Where the model can be expressed by them, ``modules.json`` and its sub-folders for ``sentence-transformers`` are
     written too, loaded again and compared on test images; the card says so, or why not.
@@ -48,8 +50,7 @@ def export_hugging_face(run: Run, folder: str | os.PathLike[str], *, stock_requi
         for file in (beside / "model").iterdir():
             file.rename(beside / file.name)
         (beside / "model").rmdir()
-        for name in CARRIED:
-            shutil.copyfile(run.folder / name, beside / name)
+        write_carried(run, beside)
         try:
             parity = _stock(run, beside)
             said, details = _loads(parity, run), {"loads": True} | vars(parity)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from likewise.export.carried import Places
 from likewise.report.run_summary import Row, sentences, table
 from likewise.report.words import COST, VALIDATION
 from likewise.training import Run
@@ -39,10 +40,10 @@ def model_card(run: Run, name: str, *, use: str = "", stock: str = "") -> str:
         use: how what lies beside the card is used, as Markdown; by default by ``likewise.load_model``.
         stock: how it loads, or why it does not load, with ``sentence-transformers``.
     """
-    spec = run.model.input
+    spec, places = run.model.input, Places(run)
     shown = table(run)
     parts = [
-        f"---\n{yaml.safe_dump(_front_matter(run, name), sort_keys=False, allow_unicode=True)}---",
+        f"---\n{yaml.safe_dump(places.without(_front_matter(run, name)), sort_keys=False, allow_unicode=True)}---",
         f"# {run.recipe.title or name}",
         " ".join(sentences(run)),
         "## Use",
@@ -61,7 +62,8 @@ def model_card(run: Run, name: str, *, use: str = "", stock: str = "") -> str:
         "## How it was made",
         _made(run),
     ]
-    return "\n\n".join(parts) + "\n"
+    card: str = places.without("\n\n".join(parts))
+    return card + "\n"
 
 
 def _front_matter(run: Run, name: str) -> dict[str, Any]:
