@@ -23,11 +23,10 @@ from likewise.index import (
     embed_to_file,
     feed_of_source,
     open_index,
-    place,
 )
 from likewise.index.approximate import check_recall
 from likewise.launch import launched_rank
-from likewise.models import load_model
+from likewise.models import load_model, place
 from likewise.recipe import Budget, Recipe
 from likewise.training import Run
 
@@ -197,7 +196,7 @@ def index(
     if distance not in (None, "cosine", "euclidean"):
         raise SearchIndexError(f"distance is {distance!r}.", expected="Expected cosine or euclidean.")
     if recall is not None:
-        check_recall(recall)
+        check_recall(recall)  # before the model and the source are opened
     model = place(load_model(run), device)
     feed = feed_of_source(model, source, split=split, on_bad_image=on_bad_image)
     found = Index.open(out, model) if Path(out).exists() else Index.create(out, model, distance=distance)
@@ -207,10 +206,7 @@ def index(
             expected="An index has one distance.",
             advice="Leave it out, or make a new index.",
         )
-    added = found.add(feed, existing="keep", quiet=quiet, **options)
-    if recall is not None:
-        found.build(recall)
-    return found, added
+    return found, found.add(feed, existing="keep", recall=recall, quiet=quiet, **options)
 
 
 def serve(

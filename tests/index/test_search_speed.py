@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from likewise.index.centres import Centres
 from likewise.models import EmbeddingModel
 
 pytest.importorskip("lancedb", reason="needs the extra `index`: pip install 'likewise[index]'")
-
-index_module = importlib.import_module("likewise.index.index")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +44,7 @@ def test_the_approximate_index_reaches_the_recall_asked_for(
     for name in ("SAMPLE", "SAMPLE_ON_DISK"):
         monkeypatch.setattr(approximate, name, sample)
     if held == "disk":
-        for module in (approximate, searching, index_module):
+        for module in (approximate, searching):
             monkeypatch.setattr(module, "MOST_BYTES", 1)
     index = lw.Index.create(tmp_path / "index", model)
     index.add(lw.load_dataset("digits"))
@@ -73,6 +70,35 @@ def test_the_approximate_index_reaches_the_recall_asked_for(
     assert index.search(image=255 - digits.images[0], k=1)[0].id == "new"
     with pytest.raises(SearchIndexError, match=r"recall is 1\.5"):
         index.build(1.5)
+
+
+def test_the_recall_asked_for_stands_and_a_reader_follows_who_builds(
+    model: EmbeddingModel, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate, "SAMPLE_ON_DISK", 15)
+    monkeypatch.setattr(approximate, "APPROXIMATE_FROM", 200)
+    for module in (approximate, searching):
+        monkeypatch.setattr(module, "MOST_BYTES", 1)
+    data = lw.load_dataset("digits")
+    first, second = (data.subset(torch.arange(start, start + 300)) for start in (0, 300))
+    index = lw.Index.create(tmp_path / "index", model)
+    with caplog.at_level("INFO", logger="likewise"):
+        index.add(first, recall=1.0)
+    assert caplog.text.count("approximate index of 300 rows") == 1
+    reader = lw.Index.open(index.folder)
+    queries = model.embed(first.images[:40])
+    exact = [sorted(ids) for ids in reader.neighbors(queries, k=5, exact=True)[0]]
+    assert [sorted(ids) for ids in reader.neighbors(queries, k=5)[0]] == exact
+    index.build(0.01)
+    assert reader.manifest.approximate == index.manifest.approximate
+    assert [sorted(ids) for ids in reader.neighbors(queries, k=5)[0]] != exact
+    assert index.build(1.0).asked == index.build().asked == 1.0
+    reader.add(second)
+    built = index.manifest.approximate
+    assert built is not None
+    assert (built.rows, built.asked, built.recall) == (600, 1.0, 1.0)
+    (index.folder / "index.json").write_text("{")
+    assert index.manifest.approximate == built  # what was known stands
 
 
 def test_tables_beyond_memory_are_scanned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.special import softmax
@@ -68,17 +70,45 @@ def test_an_id_finds_itself_and_neighbours_leave_it_out(ask: Ask, digits: lw.Ima
     assert len(elsewhere.json()["hits"]) == 5
 
 
-def test_thumbnails_come_from_the_table_and_are_kept_by_browsers(
-    ask: Ask, index: lw.Index, digits: lw.ImageDataset
-) -> None:
+def test_thumbnails_come_from_the_table_and_are_sent_once(ask: Ask, index: lw.Index, digits: lw.ImageDataset) -> None:
     address = ask("POST", "/search", data={"id": digits.ids[3], "k": "1"}).json()["hits"][0]["thumbnail"]
     answer = ask("GET", address)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
     assert answer.content == index.search(image=digits.images[3], k=1)[0].thumbnail
     assert Image.open(io.BytesIO(answer.content)).size == (8, 8)
-    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["cache-control"] == "private, no-cache"
     again = ask("GET", address, headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_browser_keeps_a_picture_of_one_commit_and_health_follows_who_builds(
+    images_only: lw.Index, digits: lw.ImageDataset, tmp_path: Path
+) -> None:
+    image = digits.subset(torch.tensor([3]))
+    another = dataclasses.replace(image, images=255 - image.images)
+    index, other = (lw.Index.create(tmp_path / name, images_only.model) for name in ("one", "other"))
+    index.add(image)
+    other.add(another)
+    assert index.version == other.version
+    assert index.stamp != other.stamp
+    assert lw.Index.open(index.folder).stamp == index.stamp
+    ask, before = calling(create_app(index)), index.stamp
+
+    def asked(stamp: str) -> tuple[bool, bytes]:
+        answer = ask("GET", f"/thumbnail/{quote(image.ids[0])}", params={"stamp": stamp})
+        return "immutable" in answer.headers["cache-control"], answer.content
+
+    first = asked(before)
+    assert first[0]
+    assert asked(other.stamp) == (False, first[1])
+    index.upsert(another)
+    second = asked(index.stamp)
+    assert second[0]
+    assert second[1] != first[1]
+    assert asked(before) == (False, second[1])
+    assert ask("GET", "/health").json()["approximate_recall"] is None
+    index.build(1.0)
+    assert ask("GET", "/health").json()["approximate_recall"] == 1.0
 
 
 def test_embeddings_are_the_models(ask: Ask, index: lw.Index, digits: lw.ImageDataset) -> None:

@@ -93,6 +93,11 @@ def exported(page: Any, click: Any) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def focused(page: Any) -> str:
+    """The words of what the keyboard acts on, or its id."""
+    return page.evaluate("document.activeElement.innerText || document.activeElement.id")
+
+
 def lasso(page: Any, box: dict[str, float]) -> None:
     """Around the left half of a map."""
     left, right = box["x"] + 0.02 * box["width"], box["x"] + 0.5 * box["width"]
@@ -120,8 +125,11 @@ def test_words_find_images_and_the_address_holds_the_search(page: Any) -> None:
     strip.nth(2).click()
     page.wait_for_url(re.compile("like="))
     page.locator("#results h2", has_text="Neighbours of").wait_for()
+    assert focused(page) == "Neighbours of"
     page.go_back()
     page.locator("#results h2", has_text="“7”").wait_for()
+    page.get_by_role("button", name="Close the results").press("Enter")
+    assert focused(page) == "words"
 
 
 def test_a_dropped_image_is_searched_for_and_can_be_gone_back_to(page: Any, indexes: tuple[lw.Index, lw.Index]) -> None:
@@ -172,16 +180,24 @@ def test_a_lasso_selects_and_the_selection_is_exported(page: Any) -> None:
     page.locator("#selection h2", has_text=f"{count} images selected").wait_for()
 
 
-def test_a_colour_alone_and_close_up_points_are_images(page: Any) -> None:
+def test_a_colour_alone_and_close_up_points_are_images(page: Any, indexes: tuple[lw.Index, lw.Index]) -> None:
     opened(page, "#color=cluster")
-    page.locator("#legend button").nth(2).click()
+    page.locator("#legend button").nth(2).press("Enter")
     assert state(page) == {"color": "cluster", "only": "cluster 3"}
+    assert focused(page).startswith("cluster 3")
+    page.keyboard.press("ArrowDown")
+    assert focused(page).startswith("cluster 4")
     page.select_option("#color", "anomaly")
     page.locator("#legend .ramp").wait_for()
     page.locator("#map").focus()
     page.keyboard.press("+")
     page.keyboard.press("+")
     page.wait_for_function("Number(document.querySelector('#map').dataset.pictured) > 3")
+    asked = (
+        "performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => name.includes('thumbnail'))"
+    )
+    page.wait_for_function(f"{asked}.length > 3")
+    assert all(address.endswith(f"?stamp={indexes[0].stamp}") for address in page.evaluate(asked))
     assert state(page)["at"]
     page.keyboard.press("Enter")
     page.locator("#results h2", has_text="Neighbours of").wait_for()
@@ -195,7 +211,7 @@ def test_a_filter_that_cannot_be_used_is_explained(page: Any) -> None:
     page.locator("#results .strip button").first.wait_for()
 
 
-def test_judging_by_keyboard(page: Any) -> None:
+def test_judging_by_keyboard(page: Any, indexes: tuple[lw.Index, lw.Index]) -> None:
     opened(page)
     page.get_by_role("tab", name="Judge").click()
     page.locator(".matrix").wait_for()
@@ -218,18 +234,26 @@ def test_judging_by_keyboard(page: Any) -> None:
     page.locator(".position", has_text="4 of 50").wait_for()
     assert page.locator(".film [data-mark=problem]").count() == 1
     # Another tab has marked an image of another list; this one adds to it.
-    kept = "JSON.parse(localStorage['likewise marks first'])"
-    page.evaluate(f"localStorage['likewise marks first'] = JSON.stringify({{ ...{kept}, leaks: {{ there: 'fine' }} }})")
+    place = f"localStorage['likewise marks {indexes[0].manifest.model} first']"
+    kept = f"JSON.parse({place})"
+    page.evaluate(f"{place} = JSON.stringify({{ ...{kept}, leaks: {{ there: 'fine' }} }})")
     page.keyboard.press("u")
     page.locator(".position", has_text="5 of 50").wait_for()
     marks = page.evaluate(kept)
     assert (marks["leaks"], len(marks["outliers"])) == ({"there": "fine"}, 3)
     same = """async () => {
       const view = new (await import("/page/view_judge.js")).JudgeView();
-      return [1, 2].map(() => (view.setPoints({ name: "first" }), view.marks)).every((marks, _, all) => marks === all[0]);
+      const marks = (model) => (view.setPoints({ name: "first", model }), view.marks);
+      const [own, again, other] = ["a", "a", "b"].map(marks);
+      return [own === again, own === other];
     }"""
-    assert page.evaluate(same), "an open walk and the lists behind it have marks of their own"
+    # An open walk and the lists behind it have the same marks; another run of the same name has its own.
+    assert page.evaluate(same) == [True, False]
+    page.get_by_role("button", name="Problem").press("Enter")
+    page.locator(".position", has_text="6 of 50").wait_for()
+    assert focused(page) == "Problem"
     page.keyboard.press("Escape")
+    assert focused(page) == "Look at"
     page.locator(".matrix td.wrong button").first.click()
     page.locator(".walk-head h2", has_text="taken for").wait_for()
 
@@ -241,8 +265,9 @@ def test_two_models_side_by_side(page: Any) -> None:
     counts = [int(text) for text in page.locator(".groups strong").all_inner_texts()]
     assert sum(counts) == ROWS
     page.wait_for_selector('.half .map[data-visible="400"]')
-    groups.nth(1).click()
+    groups.nth(1).press("Enter")
     page.locator("#view-compare .results h2", has_text=f"{counts[1]} images, only A right").wait_for()
+    assert focused(page).startswith("only A right")
     rows = exported(page, page.locator("#view-compare").get_by_role("button", name="Export CSV").click)
     assert len(rows) == counts[1]
     assert all(row["label"] == row["prediction_a"] != row["prediction_b"] for row in rows)

@@ -131,16 +131,23 @@ def until(condition: Any) -> None:
 
 
 def test_another_process_looks_and_a_commit_and_a_repair_begin_anew(
-    tmp_path: Path, digits: lw.ImageDataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, digits: lw.ImageDataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("likewise.serve.explored._REST", 1.0)
+    # What lies where the server was started is no part of it.
+    (tmp_path / "random.py").write_text("raise SystemExit('a file of the user was run')\n")
+    monkeypatch.chdir(tmp_path)
     index = lw.Index.create(tmp_path / "shop", make_model(text=False))
     explored = Explored(index)
     assert len(explored.picture().snapshot) == 0
     (index.folder / FILE).mkdir()
     index.add(digits.subset(torch.arange(30)))
     until(lambda: explored.state()["failed"])
-    assert explored.state()["failed"].startswith("shop could not be looked through: IsADirectoryError: ")
+    assert explored.state()["failed"].startswith("It could not be looked through: what happened stands in the log")
+    assert (
+        f"shop could not be looked through: IsADirectoryError: [Errno 21] Is a directory: '{index.folder}"
+        in caplog.text
+    )
     (index.folder / FILE).rmdir()
     until(lambda: explored.state()["tsne"])
     assert explored.state()["failed"] == ""

@@ -70,6 +70,7 @@ class LanceItems:
         self._folder = folder
         self._versions = folder / f"{TABLE}.lance" / "_versions"
         self._seen: int | None = None
+        self._stamped = (-1, "")
         try:
             self._table = _lancedb().connect(str(folder)).open_table(TABLE)
         except (OSError, ValueError, RuntimeError) as error:
@@ -105,6 +106,19 @@ class LanceItems:
             self._seen = changed if time.time_ns() - changed > SETTLED_NS else None
             self.refresh()
         return self._version
+
+    def stamp(self) -> str:
+        """Of this version, and of no other one of this or of any other table: its number, and when it was committed.
+
+        A folder that is deleted, copied or made again begins with the same numbers, and its ids may be the same too.
+        """
+        if self._stamped[0] != self._version:
+            try:
+                committed = max(file.stat().st_mtime_ns for file in self._versions.glob("*.manifest"))
+            except (OSError, ValueError):
+                committed = time.time_ns()  # unknown: a stamp that nobody else has
+            self._stamped = self._version, f"{self._version}-{committed:x}"
+        return self._stamped[1]
 
     def count(self, where: str | None = None) -> int:
         """Rows, all or those that match."""

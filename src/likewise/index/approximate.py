@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from likewise.errors import SearchIndexError
 from likewise.index._lance import Distance, LanceItems
 from likewise.index.centres import Centres
-from likewise.index.manifest import Approximate
+from likewise.index.manifest import Approximate, Manifest
 from likewise.index.vectors import MOST_BYTES, Vectors, read_rows
 
-__all__ = ["APPROXIMATE_FROM", "build_approximate", "check_recall"]
+__all__ = ["APPROXIMATE_FROM", "build_approximate", "check_recall", "outgrown"]
 
 logger = logging.getLogger("likewise")
 
@@ -42,6 +42,15 @@ def check_recall(recall: float) -> None:
     """Raise SearchIndexError unless ``recall`` is one that can be asked for."""
     if not 0 < recall <= 1:
         raise SearchIndexError(f"recall is {recall}.", expected="Expected more than 0 and at most 1.")
+
+
+def outgrown(rows: int, manifest: Manifest) -> bool:
+    """Whether a table of so many rows wants an approximate index, or another one than it has."""
+    built = manifest.approximate
+    if built is None:
+        return rows >= APPROXIMATE_FROM
+    beyond_memory = built.held == "memory" and rows * manifest.embedding_dim * 4 > MOST_BYTES
+    return beyond_memory or rows >= max(APPROXIMATE_FROM, 2 * built.rows)
 
 
 def build_approximate(
@@ -94,7 +103,9 @@ def build_approximate(
         probes,
         partitions,
     )
-    return Approximate(rows=rows, partitions=partitions, probes=probes, recall=share, sample=len(queries), held=held)
+    return Approximate(
+        rows=rows, partitions=partitions, probes=probes, recall=share, sample=len(queries), asked=recall, held=held
+    )
 
 
 def _fewest_probes(

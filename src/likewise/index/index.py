@@ -21,15 +21,13 @@ from safetensors import SafetensorError
 from likewise.data.source import OnBadImage
 from likewise.errors import SearchIndexError
 from likewise.index._lance import LanceItems
-from likewise.index.approximate import APPROXIMATE_FROM, build_approximate, check_recall
-from likewise.index.centres import Centres
+from likewise.index.approximate import build_approximate, check_recall, outgrown
 from likewise.index.creating import make_folder
-from likewise.index.manifest import Approximate, Distance, Manifest
+from likewise.index.manifest import RECALL, Approximate, Distance, Manifest, ManifestFile
 from likewise.index.queries import Query, answer, query_of
 from likewise.index.rows import Hit, Scan
 from likewise.index.searching import ImageLike, Searcher
 from likewise.index.stream import Feed, Images, feed_of
-from likewise.index.vectors import MOST_BYTES
 from likewise.index.writing import Added, delete_rows, known_ids, not_writable, tidy, write_feed
 from likewise.models import EmbeddingModel, load_model
 
@@ -41,16 +39,15 @@ class Index:
 
     Attributes:
         folder: where it lies.
-        manifest: model, distance, columns, approximate index.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, model: EmbeddingModel | None) -> None:
         self.folder = folder
-        self.manifest = manifest
+        self._file = ManifestFile(folder, manifest)
         self._model = model
         self._items = LanceItems(folder, manifest.distance)  # read in turn; who writes opens the table for itself
         self._turn = threading.RLock()
-        self._searcher = self._reader()
+        self._reader = Searcher(self._items, manifest, folder, self._turn)
 
     @classmethod
     def create(
@@ -96,6 +93,11 @@ class Index:
         return cls(folder, manifest, model)
 
     @property
+    def manifest(self) -> Manifest:
+        """Model, distance, columns, and the approximate index as whoever built it last has left it."""
+        return self._file.now()
+
+    @property
     def model(self) -> EmbeddingModel:
         """The model of the index."""
         if self._model is None:
@@ -119,6 +121,13 @@ class Index:
         with self._turn:
             return self._items.follow()
 
+    @property
+    def stamp(self) -> str:
+        """Names the newest commit as no other one of any index is named: what is read of it may be kept under that name."""
+        with self._turn:
+            self._items.follow()
+            return self._items.stamp()
+
     def scan(self, columns: Sequence[str]) -> Scan:
         """Go through columns of all rows in bounded memory, in the order in which they lie.
 
@@ -134,6 +143,7 @@ class Index:
         data: Images,
         *,
         existing: Literal["refuse", "keep"] = "refuse",
+        recall: float | None = None,
         **options: Any,
     ) -> Added:
         """Embed images and add them, a few thousand a commit.
@@ -143,6 +153,7 @@ class Index:
                 bounded memory.
             existing: what to do where an id is in the index already: ``refuse`` before anything is embedded, or
                 ``keep`` the row that is there and go on, which finishes an ``add`` that was killed.
+            recall: ``build`` the approximate index for it at the end, whatever the size.
             options: see ``upsert``.
 
         Raises:
@@ -150,6 +161,8 @@ class Index:
             DatasetError: the images cannot be had, or one cannot be decoded.
             Interrupted: SIGINT or SIGTERM came; the rows so far are there.
         """
+        if recall is not None:
+            check_recall(recall)
         feed = feed_of(self.model, data, options.pop("split", None), options.pop("on_bad_image", "stop"))
         there = known_ids(self._writer(), feed.ids)
         if there and existing == "refuse":
@@ -158,7 +171,7 @@ class Index:
                 expected="Expected new ones.",
                 advice='Use upsert to replace them, or existing="keep" to add the others only.',
             )
-        return self._write(feed.without(there), len(there), replace=False, **options)
+        return self._write(feed.without(there), len(there), replace=False, recall=recall, **options)
 
     def upsert(
         self,
@@ -187,22 +200,24 @@ class Index:
         """
         return delete_rows(self.folder, self._writer(), ids, filter)
 
-    def build(self, recall: float = 0.98) -> Approximate:
+    def build(self, recall: float | None = None) -> Approximate:
         """Build the approximate index (again), so that it finds this share of the true 10 nearest.
 
         ``add`` does it by itself when the table reaches 200,000 rows and when it has doubled since.
+
+        Args:
+            recall: in (0, 1]; by default the one that was asked for the last time, at first 0.98.
         """
+        built = self.manifest.approximate
+        recall = (RECALL if built is None else built.asked) if recall is None else recall
         check_recall(recall)
         try:
             found = build_approximate(
                 self.folder, self._writer(), self.manifest.embedding_dim, recall, self.manifest.distance
             )
-            self.manifest = self.manifest.model_copy(update={"approximate": found})
-            self.manifest.write(self.folder)
+            self.manifest.model_copy(update={"approximate": found}).write(self.folder)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise not_writable(self.folder, error) from error
-        with self._turn:
-            self._searcher = self._reader()
         return found
 
     def search(
@@ -269,31 +284,30 @@ class Index:
             For each query its ids, nearest first, and their distances.
         """
         with self._turn:
-            self._searcher.refresh()
-            row_ids, distances = self._searcher.nearest(embeddings, k, filter, exact)
-            return self._searcher.names(row_ids), distances
+            searcher = self._searcher
+            searcher.refresh()
+            row_ids, distances = searcher.nearest(embeddings, k, filter, exact)
+            return searcher.names(row_ids), distances
 
-    def _reader(self) -> Searcher:
-        approximate = self.manifest.approximate
-        held = approximate is not None and approximate.held == "memory"
-        centres = Centres.read(self.folder, self.manifest.distance) if held else None
-        return Searcher(self._items, self.manifest, centres, self._turn)
+    @property
+    def _searcher(self) -> Searcher:
+        """What reads the table by the approximate index as it is now."""
+        manifest = self.manifest
+        with self._turn:
+            if self._reader.manifest is not manifest:
+                self._reader = Searcher(self._items, manifest, self.folder, self._turn)
+            return self._reader
 
     def _writer(self) -> LanceItems:
         """The table at its newest version, for one that writes: it goes on to its own commits while others read."""
         return LanceItems(self.folder, self.manifest.distance)
 
-    def _write(self, feed: Feed, kept: int, *, replace: bool, **options: Any) -> Added:
-        written, bad = write_feed(self.folder, self._writer(), self.model, feed, replace=replace, **options)
-        if written:
-            self._tidy()
-        return Added(written, kept, bad)
-
-    def _tidy(self) -> None:
-        rows, built = tidy(self.folder, self._writer()), self.manifest.approximate
-        outgrown = built is not None and built.held == "memory" and rows * self.manifest.embedding_dim * 4 > MOST_BYTES
-        if outgrown or rows >= max(APPROXIMATE_FROM, 0 if built is None else 2 * built.rows):
-            self.build()
+    def _write(self, feed: Feed, kept: int, *, replace: bool, recall: float | None = None, **options: Any) -> Added:
+        added, bad = write_feed(self.folder, self._writer(), self.model, feed, replace=replace, **options)
+        rows = tidy(self.folder, self._writer()) if added else 0
+        if recall is not None or outgrown(rows, self.manifest):
+            self.build(recall)
+        return Added(added, kept, bad)
 
     def __repr__(self) -> str:
         return f"Index({str(self.folder)!r}, {len(self):,} images, {self.manifest.distance})"

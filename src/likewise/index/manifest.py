@@ -14,9 +14,11 @@ from likewise.models import EmbeddingModel, InputSpec
 from likewise.models.identity import model_id
 from likewise.training.files import write_json
 
-__all__ = ["Approximate", "Distance", "Manifest"]
+__all__ = ["RECALL", "Approximate", "Distance", "Manifest", "ManifestFile"]
 
+FILE = "index.json"
 FORMAT = 1
+RECALL = 0.98  # recall@10 that is asked for where nobody says another
 
 
 class Approximate(BaseModel):
@@ -28,6 +30,7 @@ class Approximate(BaseModel):
         probes: partitions that a search looks into, the fewest that reached the recall asked for.
         recall: share of the true 10 nearest that it found, over ``sample`` rows as queries.
         sample: number of those rows.
+        asked: recall that was asked for, and is when it is built again by itself.
         held: where its partitions are: in ``memory``, over the embeddings there, or on ``disk``, as LanceDB's index.
     """
 
@@ -38,6 +41,7 @@ class Approximate(BaseModel):
     probes: int
     recall: float
     sample: int
+    asked: float = RECALL
     held: Literal["memory", "disk"] = "disk"
 
 
@@ -75,7 +79,7 @@ class Manifest(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Replace ``index.json`` in one step."""
-        write_json(folder / "index.json", self.model_dump())
+        write_json(folder / FILE, self.model_dump())
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -84,7 +88,7 @@ class Manifest(BaseModel):
         Raises:
             SearchIndexError: there is none, or it is damaged or of a later version.
         """
-        path = folder / "index.json"
+        path = folder / FILE
         if not path.is_file():
             raise SearchIndexError(
                 f"{folder} is not an index.",
@@ -99,3 +103,31 @@ class Manifest(BaseModel):
                 expected=f"Expected what this version writes (format {FORMAT}).",
                 advice="Update Likewise, or copy the index again.",
             ) from error
+
+
+class ManifestFile:
+    """``index.json`` of an index that is open, and that another process may build anew.
+
+    Args:
+        folder: of the index.
+        manifest: as it was read.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._seen: tuple[int, int] | None = None
+
+    def now(self) -> Manifest:
+        """With the approximate index as it was left last; one look at the file tells whether it has been replaced."""
+        try:
+            found = (self._folder / FILE).stat()
+            seen = found.st_mtime_ns, found.st_ino
+            if seen != self._seen:
+                approximate = Manifest.read(self._folder).approximate
+                if approximate != self._manifest.approximate:
+                    self._manifest = self._manifest.model_copy(update={"approximate": approximate})
+                self._seen = seen
+        except (OSError, SearchIndexError):
+            pass  # what was known stands; that the index is damaged or gone is said when its rows are read
+        return self._manifest

@@ -57,8 +57,8 @@ class Searcher:
     Args:
         items: the table.
         manifest: of its index.
-        centres: of the partitions of an approximate index that is held in memory.
-        turn: that of another reader of the same ``items``; by default a new one.
+        folder: of its index.
+        turn: of all that read the same ``items``.
 
     Attributes:
         turn: held from ``refresh`` to the last look at what was found, so that no other thread moves the table on between.
@@ -68,13 +68,14 @@ class Searcher:
         self,
         items: LanceItems,
         manifest: Manifest,
-        centres: Centres | None = None,
-        turn: threading.RLock | None = None,
+        folder: Path,
+        turn: threading.RLock,
     ) -> None:
-        self.turn = turn or threading.RLock()
+        self.turn = turn
+        self.manifest = manifest
         self._items = items
-        self._manifest = manifest
-        self._centres = centres
+        held = manifest.approximate is not None and manifest.approximate.held == "memory"
+        self._centres = Centres.read(folder, manifest.distance) if held else None
         self._version = 0
         self._held: tuple[int, Vectors | None] = (-1, None)
 
@@ -90,7 +91,7 @@ class Searcher:
         vectors = self._vectors()
         if vectors is None:
             return self._on_disk(asked, k, where, exact)
-        approximate = self._manifest.approximate
+        approximate = self.manifest.approximate
         if vectors.centres is None or approximate is None or exact or where is not None:
             among = None if where is None else self._items.row_ids(where)
             places, all_distances = vectors.nearest(asked, k, among)
@@ -106,7 +107,7 @@ class Searcher:
     def _vectors(self) -> Vectors | None:
         """The embeddings of this version, or None where they are too many to be held."""
         if self._held[0] != self._version:
-            dimension, distance = self._manifest.embedding_dim, self._manifest.distance
+            dimension, distance = self.manifest.embedding_dim, self.manifest.distance
             fits = self._items.count() * dimension * 4 <= MOST_BYTES
             vectors = Vectors.read(self._items, dimension, distance, self._centres) if fits else None
             self._held = self._version, vectors
@@ -115,7 +116,7 @@ class Searcher:
     def _on_disk(
         self, asked: NDArray[np.float32], k: int, where: str | None, exact: bool | None
     ) -> tuple[list[RowIds], list[NDArray[np.float32]]]:
-        approximate = self._manifest.approximate if not exact else None
+        approximate = self.manifest.approximate if not exact else None
         probes = None if approximate is None or approximate.held == "memory" else approximate.probes
         found = []
         for query in asked:
@@ -138,7 +139,7 @@ class Searcher:
                 thumbnail=row.get("thumbnail"),
                 distance=None,
                 score=None,
-                columns={name: row[name] for name in self._manifest.columns},
+                columns={name: row[name] for name in self.manifest.columns},
             )
             for row_id, row in zip(distinct.tolist(), self._items.rows(distinct, names), strict=True)
         }
@@ -168,10 +169,10 @@ class Searcher:
 
     def _checked(self, queries: ArrayLike, k: int) -> NDArray[np.float32]:
         asked = np.asarray(queries, np.float32)
-        if asked.ndim != 2 or asked.shape[1] != self._manifest.embedding_dim or not np.isfinite(asked).all():
+        if asked.ndim != 2 or asked.shape[1] != self.manifest.embedding_dim or not np.isfinite(asked).all():
             raise SearchIndexError(
                 f"The query has shape {asked.shape}{'' if np.isfinite(asked).all() else ' and values that are not finite'}.",
-                expected=f"Expected embeddings of {self._manifest.embedding_dim} finite numbers.",
+                expected=f"Expected embeddings of {self.manifest.embedding_dim} finite numbers.",
                 advice="Embed the query with the model of the index: index.model.embed(images).",
             )
         if k < 1:

@@ -18,7 +18,7 @@ from fastapi import UploadFile
 from numpy.typing import NDArray
 
 from likewise.errors import ServeError
-from likewise.index import Hit, Index, Query
+from likewise.index import Hit, Index, Manifest, Query
 from likewise.serve.batching import Batcher
 from likewise.serve.limits import Limits
 from likewise.serve.metrics import Metrics
@@ -123,6 +123,14 @@ class Engine:
     async def count(self) -> int:
         """Images in the index."""
         return await self.read(len, self._rows)
+
+    async def newest_manifest(self) -> Manifest:
+        """Of the index, with the approximate index as it was built last."""
+        return await self.read(lambda: self._rows.manifest)
+
+    async def stamp(self) -> str:
+        """Of the newest commit to the index (``Index.stamp``)."""
+        return await self.read(lambda: self._rows.stamp)
 
     async def read(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function that waits for a disk or decodes, in a thread of its own kind."""

@@ -91,9 +91,9 @@ class Explored:
         if self._picture is None:
             failed = self._failed
             raise ServeError(
-                failed or f"The index {self.name} is still being read.",
+                f"The index {self.name} {'could not be read' if failed else 'is still being read'}.",
                 expected="Expected its rows.",
-                advice="Ask again when it has been repaired." if failed else "Ask again in a moment.",
+                advice="What happened stands in the log of the server." if failed else "Ask again in a moment.",
                 status=500 if failed else 503,
             )
         return self._picture
@@ -140,17 +140,18 @@ class Explored:
             self._go_through()
             self._failures = 0
         except LikewiseError as error:
-            self._fail(str(error))
+            self._fail()
             logger.warning("the explorer page cannot show all of %s: %s", self.name, error)
-        except Exception as error:
-            self._fail(f"It could not be looked through ({type(error).__name__}: {error}).")
+        except Exception:
+            self._fail()
             logger.exception("the explorer page cannot show all of %s", self.name)
         finally:
             self._stage = STAGES[-1]
             self._read.set()
 
-    def _fail(self, said: str) -> None:
-        self._failed = said
+    def _fail(self) -> None:
+        # What is wrong, and where, is for whoever runs the server: it goes to the log.
+        self._failed = "It could not be looked through: what happened stands in the log of the server."
         self._failures += 1
         self._again = time.monotonic() + min(_REST * 2.0 ** min(self._failures - 1, 16), _MOST_REST)
 
@@ -187,7 +188,7 @@ class Explored:
                 if self._closed:
                     return
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "likewise.serve.look", str(self._index.folder), str(folder)],
+                    [sys.executable, "-P", "-m", "likewise.serve.look", str(self._index.folder), str(folder)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,

@@ -98,6 +98,8 @@ def encode(picture: Picture, name: str) -> Encoded:
     header = {
         "index": name,
         "version": snapshot.version,
+        "model": snapshot.model,
+        "stamp": snapshot.stamp,
         "rows": len(snapshot),
         "total": snapshot.total,
         "dimension": picture.dimension,

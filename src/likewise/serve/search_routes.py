@@ -104,9 +104,13 @@ def search_router(engine: Engine) -> APIRouter:
         responses={200: {"content": {"image/jpeg": {}}, "description": "JPEG."}},
     )
     async def thumbnail(
-        id: str, if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None
+        id: str,
+        stamp: Annotated[str | None, Query(description="Of the index as it is, from /points.")] = None,
+        if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
     ) -> Response:
-        """It comes out of the index, never from the source. A browser may keep it for a day."""
+        """It comes out of the index, never from the source. With the stamp a browser may keep it, else it asks each time."""
+        # The stamp is looked at first: a row of an earlier commit must not be kept under the name of a later one.
+        kept = stamp is not None and stamp == await engine.stamp()
         data = (await engine.row(id, ["thumbnail"]))["thumbnail"]
         if data is None:
             raise ServeError(
@@ -116,7 +120,7 @@ def search_router(engine: Engine) -> APIRouter:
                 status=404,
             )
         tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
-        headers = {"Cache-Control": "private, max-age=86400, immutable", "ETag": tag}
+        headers = {"Cache-Control": "private, max-age=86400, immutable" if kept else "private, no-cache", "ETag": tag}
         if if_none_match == tag:
             return Response(status_code=304, headers=headers)
         return Response(data, media_type="image/jpeg", headers=headers)

@@ -59,6 +59,8 @@ class Snapshot:
         classes: of the labels; None where no row has one.
         columns: further ones by name.
         captions: whether any image has one.
+        model: name of the index's model.
+        stamp: of the version (``Index.stamp``).
     """
 
     version: int
@@ -68,6 +70,8 @@ class Snapshot:
     classes: Categories | None
     columns: dict[str, Column]
     captions: bool = False
+    model: str = ""
+    stamp: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,6 +80,7 @@ class Snapshot:
 def read_snapshot(index: Index, most: int = MOST_POINTS) -> Snapshot:
     """Read the newest version of an index."""
     further = list(index.manifest.columns)
+    stamp = index.stamp  # first: were it of a later commit, older pictures would be kept under its name
     scan = index.scan(["id", "split", "label", "class_name", "source", "embedding", *further])
     chosen = np.ones(scan.rows, dtype=bool)
     if scan.rows > most:
@@ -86,7 +91,8 @@ def read_snapshot(index: Index, most: int = MOST_POINTS) -> Snapshot:
         at += len(batch)
     dimension = index.manifest.embedding_dim
     if not parts:
-        return Snapshot(scan.version, 0, pa.array([], pa.string()), np.empty((0, dimension), np.float32), None, {})
+        none = pa.array([], pa.string()), np.empty((0, dimension), np.float32)
+        return Snapshot(scan.version, 0, *none, None, {}, model=index.manifest.model, stamp=stamp)
     table = pa.Table.from_batches(parts)
     embeddings = [chunk.flatten().to_numpy() for chunk in table["embedding"].chunks]
     columns = {name: _column(table[name]) for name in ("split", *further)}
@@ -101,6 +107,8 @@ def read_snapshot(index: Index, most: int = MOST_POINTS) -> Snapshot:
         classes=_classes(table["label"], table["class_name"]),
         columns={name: column for name, column in columns.items() if column is not None},
         captions=index.count("caption IS NOT NULL") > 0,
+        model=index.manifest.model,
+        stamp=stamp,
     )
 
 

@@ -57,7 +57,7 @@ def status_router(engine: Engine, metrics: Metrics) -> APIRouter:
     @router.get("/health", summary="What is served, and that it is well")
     async def health() -> Health:
         """Reads the table, so an index that has gone is noticed."""
-        manifest = engine.manifest
+        manifest = await engine.newest_manifest()
         return Health(
             version=installed,
             rows=await engine.count(),

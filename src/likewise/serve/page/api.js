@@ -44,7 +44,11 @@ export function neighbors(id, { k, filter, signal }) {
   return getJson(`neighbors/${encodeURIComponent(id)}?${asked}`, { signal });
 }
 
-export const thumbnail = (id) => `thumbnail/${encodeURIComponent(id)}`;
+// Ids are the same in many indexes and after a commit, so the address names the state of the index: the browser keeps a
+// picture as long as nothing has changed.
+let stamp = "";
+export const setStamp = (now) => void (stamp = now);
+export const thumbnail = (id) => `thumbnail/${encodeURIComponent(id)}?${new URLSearchParams({ stamp })}`;
 
 let plotly;
 // Plotly is a classic script of 4.8 MB, fetched beside the points. To run it takes a second, so the points are sketched first.

@@ -32,10 +32,22 @@ export function picture(address, words, { lazy = true } = {}) {
   return image;
 }
 
+// Draw a part of the page anew; where one of its buttons or choices had the focus, the one in its place has it again.
+export function redrawn(root, draw) {
+  const entries = () => [...root.querySelectorAll("button, select")];
+  const place = entries().indexOf(document.activeElement);
+  draw();
+  if (place < 0) return;
+  const now = entries();
+  now[Math.min(place, now.length - 1)]?.focus();
+}
+
 // Arrow keys go through the buttons of a row, as in a toolbar: one stop for Tab.
 export function roving(container, selector) {
   const items = () => [...container.querySelectorAll(selector)];
-  items().forEach((item, place) => item.setAttribute("tabindex", place === 0 ? "0" : "-1"));
+  const stop = (chosen) => items().forEach((item) => item.setAttribute("tabindex", item === chosen ? "0" : "-1"));
+  stop(items()[0]);
+  container.addEventListener("focusin", ({ target }) => items().includes(target) && stop(target));
   container.addEventListener("keydown", (event) => {
     const all = items();
     const place = all.indexOf(document.activeElement);
@@ -43,8 +55,6 @@ export function roving(container, selector) {
     const next = event.key === "Home" ? 0 : event.key === "End" ? all.length - 1 : place + (step ?? NaN);
     if (place < 0 || !(next in all)) return;
     event.preventDefault();
-    all[place].setAttribute("tabindex", "-1");
-    all[next].setAttribute("tabindex", "0");
     all[next].focus();
   });
 }

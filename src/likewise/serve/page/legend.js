@@ -1,11 +1,15 @@
 // What the colours mean. A name in it, pressed, is shown alone.
 
 import { STEPS, paint } from "./colors.js";
-import { element, roving } from "./dom.js";
+import { element, redrawn, roving } from "./dom.js";
 import { number } from "./points.js";
 
 // only: code of the name that is shown alone, or null
-export function legend(root, points, column, only, choose) {
+export function legend(root, ...asked) {
+  redrawn(root, () => draw(root, ...asked));
+}
+
+function draw(root, points, column, only, choose) {
   root.replaceChildren();
   if (!column) return;
   const { groups } = paint(column);

@@ -1,6 +1,6 @@
 // The page begins here: points are asked for and drawn, the views follow the address.
 
-import { getBytes, getJson, loadPlotly } from "./api.js";
+import { getBytes, getJson, loadPlotly, setStamp } from "./api.js";
 import { byId, element, roving } from "./dom.js";
 import { WITHOUT_WEBGL, webgl } from "./traces.js";
 import { Points, plural } from "./points.js";
@@ -23,6 +23,7 @@ let points;
 
 async function load() {
   points = new Points(await getBytes("points?index=0"));
+  setStamp(points.stamp);
   byId("index-name").textContent = points.name;
   document.title = `${points.name} · Likewise`;
   byId("summary").textContent =

@@ -1,4 +1,5 @@
-// A person's verdicts on the images of the lists, kept in this browser, for each index.
+// A person's verdicts on the images of the lists, kept in this browser, for each index: by its model too, since many runs
+// have the same name, and their images the same ids.
 
 export const VERDICTS = [
   { key: "x", name: "problem", title: "Problem" },
@@ -6,12 +7,17 @@ export const VERDICTS = [
   { key: "u", name: "unsure", title: "Unsure" },
 ];
 
+const placeOf = ({ model, name }) => `likewise marks ${model} ${name}`;
+
 export class Marks {
-  constructor(index) {
-    this.index = index;
-    this.place = `likewise marks ${index}`;
+  constructor(points) {
+    this.place = placeOf(points);
     this.all = {};
     this._read();
+  }
+
+  areOf(points) {
+    return this.place === placeOf(points);
   }
 
   // What was marked meanwhile, in another tab, is not written over. A browser that keeps nothing forgets the marks with the

@@ -13,6 +13,7 @@ export class Points {
       at += Math.ceil(arrays[name].byteLength / 4) * 4;
     }
     Object.assign(this, { name: header.index, version: header.version, rows: header.rows, total: header.total });
+    Object.assign(this, { model: header.model, stamp: header.stamp });
     Object.assign(this, { dimension: header.dimension, found: header.found, captions: header.captions });
     this.planes = header.planes.map((plane) => ({
       ...plane,

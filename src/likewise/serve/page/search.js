@@ -65,8 +65,12 @@ export function listen({ words, found }) {
   window.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.target.closest("input, select, textarea") || byId("view-map").hidden) return;
     event.preventDefault();
-    (input.disabled ? byId("choose-image") : input).focus();
+    focusSearch();
   });
+}
+
+export function focusSearch() {
+  byId(byId("words").disabled ? "choose-image" : "words").focus();
 }
 
 // The form says what the address says.

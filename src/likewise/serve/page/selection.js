@@ -1,14 +1,20 @@
 // What the lasso holds: how many, of which classes, a few of them, and all of them as a file.
 
 import { download, rowsOf } from "./csv.js";
-import { element } from "./dom.js";
+import { byId, element, redrawn } from "./dom.js";
 import { percent, plural } from "./points.js";
 import { strip } from "./strip.js";
 
 const MOST_CLASSES = 8;
 const MOST_IMAGES = 24;
 
-export function selection(root, points, rows, { column, on, clear }) {
+export function selection(root, points, rows, options) {
+  const within = root.contains(document.activeElement);
+  redrawn(root, () => draw(root, points, rows, options));
+  if (within && !rows) byId("map").focus();
+}
+
+function draw(root, points, rows, { column, on, clear }) {
   root.hidden = !rows;
   root.replaceChildren();
   if (!rows) return;

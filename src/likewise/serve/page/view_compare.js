@@ -3,7 +3,7 @@
 import { GROUPS, agreement, groupColors } from "./agreement.js";
 import { getBytes } from "./api.js";
 import { download } from "./csv.js";
-import { byId, element, say } from "./dom.js";
+import { byId, element, redrawn, say } from "./dom.js";
 import { ScatterMap } from "./map.js";
 import { Points, percent, plural } from "./points.js";
 import { set, state } from "./state.js";
@@ -223,21 +223,20 @@ export class CompareView {
         ),
       );
     const palette = groupColors();
-    this.groups.replaceChildren(
-      ...GROUPS.map((name, code) =>
-        element(
-          "button",
-          {
-            type: "button",
-            "aria-pressed": String(only === code),
-            onclick: () => set({ group: only === code ? null : name }),
-          },
-          element("span", { class: `dot ${palette[code].symbol}`, style: `background: ${palette[code].color}` }),
-          element("span", {}, name),
-          element("strong", {}, this.counts[code].toLocaleString("en")),
-        ),
+    const buttons = GROUPS.map((name, code) =>
+      element(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": String(only === code),
+          onclick: () => set({ group: only === code ? null : name }),
+        },
+        element("span", { class: `dot ${palette[code].symbol}`, style: `background: ${palette[code].color}` }),
+        element("span", {}, name),
+        element("strong", {}, this.counts[code].toLocaleString("en")),
       ),
     );
+    redrawn(this.groups, () => this.groups.replaceChildren(...buttons));
   }
 
   _strip(rows, title) {
@@ -265,6 +264,7 @@ export class CompareView {
   _clear() {
     this.maps.forEach((map) => map.mark([]));
     this.found.replaceChildren();
+    this.maps[0].root.focus();
     set({ csel: null, group: null });
   }
 

@@ -2,7 +2,7 @@
 
 import { getJson } from "./api.js";
 import { byClass, countConfusion, matrix } from "./confusion.js";
-import { byId, element } from "./dom.js";
+import { byId, element, redrawn } from "./dom.js";
 import { Marks } from "./marks.js";
 import { percent, plural } from "./points.js";
 import { set, state } from "./state.js";
@@ -26,7 +26,7 @@ export class JudgeView {
 
   setPoints(points) {
     this.points = points;
-    if (this.marks?.index !== points.name) this.marks = new Marks(points.name); // an open walk goes on with the same
+    if (!this.marks?.areOf(points)) this.marks = new Marks(points); // an open walk goes on with the same
   }
 
   setLists(lists) {
@@ -77,15 +77,16 @@ export class JudgeView {
         ),
       ),
     );
-    const parts = [element("h2", {}, "Look at"), menu];
-    this.root.replaceChildren(
-      element(
-        "div",
-        { class: "judge" },
-        element("section", { class: "menu" }, parts),
-        element("section", { class: "score" }, this._score(now)),
-      ),
+    const parts = [element("h2", { tabindex: "-1" }, "Look at"), menu];
+    const overview = element(
+      "div",
+      { class: "judge" },
+      element("section", { class: "menu" }, parts),
+      element("section", { class: "score" }, this._score(now)),
     );
+    const back = this.root.contains(document.activeElement) && !this.root.querySelector(".judge");
+    redrawn(this.root, () => this.root.replaceChildren(overview));
+    if (back) this.root.querySelector("h2").focus();
   }
 
   _score(now) {
@@ -153,6 +154,7 @@ export class JudgeView {
           element("button", { type: "button", onclick: () => set({ list: null, place: null }) }, "Back"),
         ),
       );
+      this.root.querySelector("button").focus();
       return;
     }
     if (state().list !== now.list) return;

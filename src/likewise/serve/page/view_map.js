@@ -6,7 +6,7 @@ import { legend } from "./legend.js";
 import { ScatterMap } from "./map.js";
 import { plural } from "./points.js";
 import { problem } from "./problem.js";
-import { byImage, byNeighbors, byWords, fill, listen, stop } from "./search.js";
+import { byImage, byNeighbors, byWords, fill, focusSearch, listen, stop } from "./search.js";
 import { selection } from "./selection.js";
 import { set, state } from "./state.js";
 import { strip } from "./strip.js";
@@ -123,12 +123,11 @@ export class MapView {
     this.map.overlay.draw();
     const milliseconds = Math.max(1, Math.round(1000 * answer.seconds));
     const away = items.length - rows.length;
-    box.hidden = false;
-    box.replaceChildren(
+    this._show(
       element(
         "header",
         {},
-        element("h2", {}, title),
+        element("h2", { tabindex: "-1" }, title),
         query && picture(thumbnail(query), this._words(query), { lazy: false }),
         query && element("span", {}, this._words(query)),
         image && element("img", { src: image, alt: "your image" }),
@@ -165,13 +164,11 @@ export class MapView {
 
   _refused(error) {
     this.map.mark([]);
-    const box = byId("results");
-    box.hidden = false;
-    box.replaceChildren(
+    this._show(
       element(
         "header",
         {},
-        element("h2", {}, "That did not work"),
+        element("h2", { tabindex: "-1" }, "That did not work"),
         element(
           "button",
           { type: "button", class: "close", "aria-label": "Close", onclick: () => this.close(true) },
@@ -188,7 +185,17 @@ export class MapView {
     );
   }
 
+  // Whoever was in the results goes on at the head of the new ones.
+  _show(...parts) {
+    const box = byId("results");
+    const within = box.contains(document.activeElement);
+    box.hidden = false;
+    box.replaceChildren(...parts);
+    if (within) box.querySelector("h2").focus({ preventScroll: true });
+  }
+
   close(forget = false) {
+    if (byId("results").contains(document.activeElement)) focusSearch();
     byId("results").hidden = true;
     byId("results").replaceChildren();
     this.map.overlay.asked = null;

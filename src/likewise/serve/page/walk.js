@@ -153,7 +153,7 @@ export class Walk {
     );
     roving(this.film, "button");
     this.card = element("div", { class: "card" });
-    this.verdicts = element("p", { class: "buttons verdicts", role: "group", "aria-label": "Verdict" });
+    this.verdicts = element("p", { class: "buttons verdicts", role: "group", "aria-label": "Verdict" }, this._buttons());
     this.around = element("div", { class: "around" });
     list.rows.forEach((_, place) => this._marked(place));
     const keys = element("p", { class: "hint keys" });
@@ -202,23 +202,28 @@ export class Walk {
     ].filter(Boolean);
   }
 
-  _verdicts() {
-    const now = this.marks.get(this.list.name, this.list.rows[this.at].id);
-    this.verdicts.replaceChildren(
-      ...VERDICTS.map(({ key, name, title }) =>
-        element(
-          "button",
-          {
-            type: "button",
-            class: name,
-            "aria-pressed": String(now === name),
-            "aria-keyshortcuts": key,
-            onclick: () => this.mark(now === name ? "" : name),
-          },
-          title,
-        ),
+  _now() {
+    return this.marks.get(this.list.name, this.list.rows[this.at].id);
+  }
+
+  _buttons() {
+    return VERDICTS.map(({ key, name, title }) =>
+      element(
+        "button",
+        {
+          type: "button",
+          class: name,
+          "aria-keyshortcuts": key,
+          onclick: () => this.mark(this._now() === name ? "" : name),
+        },
+        title,
       ),
     );
+  }
+
+  _verdicts() {
+    for (const [place, { name }] of VERDICTS.entries())
+      this.verdicts.children[place].setAttribute("aria-pressed", String(this._now() === name));
   }
 
   _marked(place) {
