@@ -97,23 +97,23 @@ def test_a_search_chooses_the_best_on_validation_and_starts_with_the_recipe(tryi
 
 def test_the_first_trials_are_spread_evenly_over_the_space(trying: Any, tmp_path: Path) -> None:
     tryer = trying(best_at(1e-3))
-    search(SIAMESE, "all", tmp_path, 8)
-    rates = sorted(math.log(recipe.training.learning_rate / 2e-4, 25) for recipe in tryer.tried[1:])
+    search(SIAMESE, "all", tmp_path, 4)
+    rates = sorted(math.log(recipe.training.learning_rate / 2e-4, 25) for recipe in tryer.tried)
     gaps = [later - earlier for earlier, later in pairwise([0.0, *rates, 1.0])]
-    assert max(gaps) < 0.25
+    assert max(gaps) < 0.27
     margins = sorted(recipe.objective.margin for recipe in tryer.tried[1:])
     assert margins[0] < 0.75
-    assert margins[-1] > 5
+    assert margins[-1] > 3
 
 
 def test_what_comes_after_the_spread_trials_is_drawn_from_what_they_found(trying: Any, tmp_path: Path) -> None:
     rates = []
     for best in (2e-4, 5e-3):
         tryer = trying(best_at(best))
-        search(SIAMESE, "all", tmp_path / str(best), 10)
+        search(SIAMESE, "all", tmp_path / str(best), 6)
         rates.append([recipe.training.learning_rate for recipe in tryer.tried])
-    assert rates[0][:8] == rates[1][:8]
-    assert rates[0][8:] != rates[1][8:]  # drawn at random they would be the same, as the seed is
+    assert rates[0][:4] == rates[1][:4]
+    assert rates[0][4:] != rates[1][4:]  # drawn at random they would be the same, as the seed is
 
 
 @pytest.mark.parametrize("stop_at", [1, 5, 10])
