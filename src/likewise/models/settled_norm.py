@@ -28,10 +28,17 @@ def normalized(conv: nn.Conv2d, norm: nn.BatchNorm2d, grid: Tensor) -> Tensor:
         grid: (N, C, H, W).
     """
     settled = not norm.training and type(norm) is nn.BatchNorm2d and norm.running_var is not None
-    if not settled or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if not settled or torch.compiler.is_compiling() or _traced():
         out: Tensor = norm(conv(grid))
         return out
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return conv._conv_forward(grid, conv.weight * scale.view(-1, 1, 1, 1), norm.bias - scale * norm.running_mean)
+    found: Tensor = conv._conv_forward(
+        grid, conv.weight * scale.view(-1, 1, 1, 1), norm.bias - scale * norm.running_mean
+    )
+    return found
+
+
+def _traced() -> bool:
+    return bool(torch._C._is_tracing())
