@@ -105,7 +105,7 @@ class TrainingOptions(Options):
             trains on whole images throughout. The encoder and the objective must take images of any size.
         finetune_fraction: share of the steps at the end that see whole images, where ``initial_scale`` is below 1.
         precision: as in Lightning Fabric; ``auto`` is ``bf16-mixed`` where the processor or GPU computes it in hardware.
-        accelerator: as in Lightning Fabric: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        accelerator: ``cpu``, ``cuda`` or ``mps``; ``auto`` is a CUDA GPU where there is one, else the CPU.
         compile: ``always`` compiles the encoder (``torch.compile``); ``auto`` does where it was found to earn its time back,
             which is nowhere at present.
         checkpoint_every: epochs between checkpoints.

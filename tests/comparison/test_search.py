@@ -323,3 +323,11 @@ def test_trials_that_nothing_could_judge_are_refused_before_the_first(trying: An
     with pytest.raises(RecipeError, match=r"no labels, and trials of simclr.*1-NN accuracy.*Leave out --trials"):
         compare([recipe], seeds=1, trials=2, out=tmp_path / "out")
     assert tryer.tried == []
+
+
+def test_trials_without_captions_are_refused_before_the_first(trying: Any, tmp_path: Path) -> None:
+    tryer = trying(best_at(1e-3))
+    recipe = load_recipe("captions-clip", budget="smoke").with_overrides({"data.source": "digits"})
+    with pytest.raises(RecipeError, match=r"digits has no captions, and trials of clip.*caption_templates"):
+        compare([recipe], seeds=1, trials=2, out=tmp_path / "out")
+    assert tryer.tried == []

@@ -170,6 +170,14 @@ def test_moco_v2_looks_for_the_key_in_the_queue() -> None:
     torch.testing.assert_close(keys, F.normalize(objective.keys(second)))
 
 
+def test_moco_v2_compares_in_full_precision_under_autocast() -> None:
+    objective, images = build("moco_v2", temperature=0.05).eval(), pictures()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, queries, keys, _ = objective._sides(images, batch_of(24))
+    scores = torch.cat([(queries * keys).sum(1, keepdim=True), queries @ objective.queue.T], dim=1) / 0.05
+    torch.testing.assert_close(loss, F.cross_entropy(scores, torch.zeros(24, dtype=torch.long)))
+
+
 def test_moco_v2_replaces_the_oldest_keys() -> None:
     objective, images = build("moco_v2", queue=40), pictures()
     start = objective.queue.clone()

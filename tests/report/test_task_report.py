@@ -11,6 +11,7 @@ from PIL import Image
 import likewise as lw
 from likewise.errors import RunError
 from likewise.report import write_run_report
+from likewise.report.downstream_pictures import _anomaly
 from likewise.report.figures.image_cards import Card, draw_image_cards
 from likewise.report.figures.image_rows import draw_image_rows
 from likewise.report.figures.share_rows import ShareRow, draw_share_rows
@@ -81,3 +82,21 @@ def test_sheets_hold_any_number_and_any_size() -> None:
     for cards in ([], [Card((images[0],), "x" * 40, "y" * 40)] * 7, [Card((images[0], images[1]), "a", "b")] * 5):
         assert draw_image_cards(cards, title="t").axes
     assert draw_share_rows([ShareRow("all alike", 0.5)], title="t", measure="m").axes
+
+
+def test_a_run_on_unseen_classes_says_what_it_trained_on_and_what_it_could_not_measure(tmp_path: Path) -> None:
+    run = lw.train(
+        "digits-crossentropy", tmp_path / "run", budget="smoke", quiet=True, epochs=1, data__unseen_classes=0.4,
+        evaluation__protocols=["clustering"], evaluation__projection="pca",
+    )  # fmt: skip
+    page = write_run_report(run, run.data()).read_text(encoding="utf-8")
+    assert "in 6 classes" in page
+    assert "Not drawn" not in page
+    assert "The protocol clustering was not measured: training has not seen the test classes." in page
+
+
+def test_of_many_classes_the_strangest_and_the_plainest_are_drawn() -> None:
+    rows = [{"class": number, "auroc": 1 - number / 100} for number in range(80)]
+    picture = _anomaly([f"class {number}" for number in range(80)], {"rows": rows})
+    assert "Of 80 classes the 15 best and worst." in picture.caption
+    assert "from class 0 100.0 % to class 79 21.0 %" in picture.alt

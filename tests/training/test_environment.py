@@ -14,7 +14,7 @@ import torch
 from likewise.data import load_splits
 from likewise.data.feature_store import FrozenImages
 from likewise.models import EmbeddingModel, InputSpec
-from likewise.training.environment import computes_bf16
+from likewise.training.environment import computes_bf16, make_fabric
 from likewise.training.frozen import FrozenFeatures, frozen_view
 from likewise.training.measure import unseen
 
@@ -97,3 +97,8 @@ def test_features_of_rounded_weights_are_kept_apart(tmp_path: Path, monkeypatch:
     rounded = images.of(data)
     assert not torch.equal(exact, rounded)
     assert torch.equal(images.of(data), rounded)
+
+
+def test_auto_is_the_cpu_where_there_is_no_cuda_as_for_every_other_verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert make_fabric(accelerator="auto", precision="32-true").device.type == "cpu"

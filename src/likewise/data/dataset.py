@@ -163,7 +163,8 @@ class ImageDataset:
         """One batch: the images at ``indices`` as (B, C, H, W) uint8, on the device where the images are."""
         if isinstance(self.images, StreamedImages):
             return self.images.take(indices)
-        return self.images.index_select(0, indices.to(self.images.device, torch.int64, non_blocking=True))
+        device = self.images.device
+        return self.images.index_select(0, indices.to(device, torch.int64, non_blocking=device.type == "cuda"))
 
     def batches(self, index_batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through batches in the order given.

@@ -44,7 +44,8 @@ def embed_in_batches(
     done = 0
     try:
         for batch in _parts_of(model, batches):
-            images = batch.to(model.mean.device)
+            # Metal has no float64
+            images = (batch.float() if batch.dtype == torch.float64 else batch).to(model.mean.device)
             raw: Tensor = sum(map(model, _both(images))) / 2 if mirrored else model(images)
             if model.classifier is not None:
                 scores.append(model.classifier(raw).float().cpu().numpy())

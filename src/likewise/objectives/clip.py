@@ -156,7 +156,7 @@ class CLIP(Objective):
         device = self.log_temperature.device
         if table.frozen is not None:
             states, lengths = table.frozen.take(chosen)
-            embeddings = tower.from_frozen(states.to(device, non_blocking=True), lengths.to(device))
+            embeddings = tower.from_frozen(states.to(device, non_blocking=device.type == "cuda"), lengths.to(device))
         else:
             assert table.tokens is not None
             embeddings = tower(table.tokens.take(chosen).to(device))

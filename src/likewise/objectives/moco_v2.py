@@ -99,8 +99,8 @@ class MoCoV2(Objective):
             whole = whole[shuffle.argsort().to(images.device)]
         queries = F.normalize(queries.float())
         keys = whole if rows is None or self.group is None else whole[rows.to(images.device)]
-        positive = torch.linalg.vecdot(queries, keys)
         with torch.autocast(queries.device.type, enabled=False):  # bfloat16 has two digits of a similarity
+            positive = torch.linalg.vecdot(queries, keys)
             negatives = torch.logsumexp(queries @ self.queue.T / self.options.temperature, dim=1)
         return F.softplus(negatives - positive / self.options.temperature).mean(), queries, keys, whole
 

@@ -115,7 +115,8 @@ class SwAV(Objective):
             return scores[:0]
         ranks, rank = (1, 0) if self.group is None else (dist.get_world_size(self.group), dist.get_rank(self.group))
         own = self.earlier[view].tensor_split(ranks)[rank]
-        return own @ self.prototypes.weight.T.detach()
+        with torch.autocast(scores.device.type, enabled=False):  # as precise as the scores they stand beside
+            return own @ self.prototypes.weight.T.detach()
 
     def _at(self) -> tuple[float, int]:
         """Share of the run that is done, and projections in the queue: read once a process, so that no step waits for the

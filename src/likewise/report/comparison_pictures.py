@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from functools import partial
 
+from likewise.comparison.metrics import MAIN_METRIC
 from likewise.errors import LikewiseError
 from likewise.report.comparison_view import ComparisonView
 from likewise.report.figures.accuracy_intervals import Estimate, draw_accuracy_intervals
@@ -22,7 +24,7 @@ logger = logging.getLogger("likewise")
 
 ACCURACIES = ("knn1_accuracy", "knn200_accuracy", "linear_probe_accuracy", "classifier_accuracy")
 BANDS = "Bands and bars are 95 % intervals; without one there was a single seed. "
-RAW = "Dashed: raw pixels without any training, dotted: PCA; both by 1-NN with the same training images."
+RAW, PCA = "Dashed: raw pixels without any training", ", dotted: PCA"
 
 
 def comparison_pictures(view: ComparisonView) -> list[Picture]:
@@ -41,6 +43,14 @@ def comparison_pictures(view: ComparisonView) -> list[Picture]:
     ]
 
 
+def _untrained(metric: str, baselines: Collection[str]) -> str:
+    """What the lines are that take no training, as far as they are drawn; with a space behind it."""
+    if not baselines:
+        return ""
+    how = "; by 1-NN with the same training images" if metric == MAIN_METRIC else ""
+    return f"{RAW}{PCA if len(baselines) > 1 else ''}{how}. "
+
+
 def _accuracies(view: ComparisonView, condition: str) -> list[Picture]:
     panels = {describe_metric(name).label: view.estimates(condition, name) for name in ACCURACIES}
     panels = {name: estimates for name, estimates in panels.items() if estimates}
@@ -52,7 +62,8 @@ def _accuracies(view: ComparisonView, condition: str) -> list[Picture]:
         Picture(
             "accuracy",
             "Accuracy by objective",
-            f"Points are means over seeds, thick bars their 95 % intervals, ticks the seeds. {RAW} Intervals that "
+            "Points are means over seeds, thick bars their 95 % intervals, ticks the seeds. "
+            f"{_untrained(MAIN_METRIC, baselines)}Intervals that "
             "overlap may still differ: the seeds and test images are shared, so the paired differences below decide.",
             f"Accuracies with intervals at {view.words(condition)}. {'; '.join(said)}; "
             + "; ".join(f"{name} {percent(value)}" for name, value in baselines.items())
@@ -78,8 +89,13 @@ def _efficiency(view: ComparisonView) -> list[Picture]:
         Picture(
             "sample_efficiency",
             "How many labelled images it takes",
-            f"{BANDS}{RAW} The thin level line is what raw pixels reach with all images: left of where a curve crosses "
-            "it, labels have been saved.",
+            f"{BANDS}{_untrained(view.main['name'], [line.label for line in baselines])}"
+            + (
+                "The thin level line is what raw pixels reach with the most images here: left of where a curve crosses it, "
+                "labels have been saved."
+                if baselines
+                else ""
+            ),
             f"{view.main['label']} against the number of training images. {'; '.join(said)}.",
             partial(draw_sample_efficiency, lines, baselines, measure=str(view.main["label"])),
         )
@@ -102,7 +118,7 @@ def _noise(view: ComparisonView) -> list[Picture]:
             "label_noise",
             "How much wrong labels cost",
             f"That share of the training images has the label of another class, drawn at random; the test labels are "
-            f"untouched. {BANDS}{RAW}",
+            f"untouched. {BANDS}{_untrained(view.main['name'], [line.label for line in baselines])}".rstrip(),
             f"{view.main['label']} against the share of wrong training labels. {'; '.join(said)}.",
             partial(draw_label_noise, lines, baselines, measure=str(view.main["label"]), subtitle=view.easiest.images),
         )
@@ -126,6 +142,9 @@ def _unseen(view: ComparisonView) -> list[Picture]:
         ]
         for name in ("recall_at_1", "map_at_r")
     }
+    panels = {name: estimates for name, estimates in panels.items() if estimates}
+    if not panels:  # every unseen class has one test image: nothing to find
+        return []
     said = [f"{name}: " + ", ".join(f"{e.label} {percent(e.mean)}" for e in panel) for name, panel in panels.items()]
     return [
         Picture(
@@ -147,7 +166,7 @@ def _unseen(view: ComparisonView) -> list[Picture]:
 
 
 def _recall(view: ComparisonView, condition: str) -> list[Picture]:
-    lines = view.recall_lines(condition)
+    lines, baselines = view.recall_lines(condition), view.baseline_lines(condition)
     if not lines:
         return []
     said = [f"{line.label} from {percent(line.mean[0])} to {percent(line.mean[-1])}" for line in lines]
@@ -155,9 +174,10 @@ def _recall(view: ComparisonView, condition: str) -> list[Picture]:
         Picture(
             "recall_at_k",
             "recall@k by objective",
-            f"The share of test images with at least one of their class among the k nearest. {BANDS}{RAW}",
+            "The share of test images with at least one of their class among the k nearest. "
+            f"{BANDS}{_untrained(MAIN_METRIC, baselines)}".rstrip(),
             f"recall at k = {lines[0].x[0]} to {lines[0].x[-1]}: {'; '.join(said)}.",
-            partial(draw_objective_recall, lines, view.baseline_lines(condition), subtitle=view.words(condition)),
+            partial(draw_objective_recall, lines, baselines, subtitle=view.words(condition)),
         )
     ]
 

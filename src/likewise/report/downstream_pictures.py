@@ -18,6 +18,8 @@ from likewise.report.figures.sheet import Pixels
 from likewise.report.picture import Picture
 from likewise.report.wording import count, percent
 
+_MOST_CLASSES = 30  # rows of a picture
+
 if TYPE_CHECKING:
     from likewise.data import ImageDataset, Splits
     from likewise.training.run import Run
@@ -92,13 +94,15 @@ def _clustering(run: Run, names: Sequence[str], details: Mapping[str, Any]) -> P
 
 def _anomaly(names: Sequence[str], details: Mapping[str, Any]) -> Picture:
     found = sorted(details["rows"], key=lambda row: -row["auroc"])
-    rows = [ShareRow(class_name(names, row["class"]), row["auroc"]) for row in found[:30]]
+    shown = found if len(found) <= _MOST_CLASSES else [*found[: _MOST_CLASSES // 2], *found[-_MOST_CLASSES // 2 :]]
+    left_out = f" Of {len(found)} classes the {len(shown) // 2} best and worst." if len(shown) < len(found) else ""
+    rows = [ShareRow(class_name(names, row["class"]), row["auroc"]) for row in shown]
     return Picture(
         "anomalies",
         "One class normal, all others strange",
         "Each class in turn is what is known; a test image is the stranger, the farther its fifth nearest training image of "
         "that class. The area under the ROC curve is the chance that an image of another class looks stranger than one of the "
-        "class; 50 % is guessing, the dashed line.",
+        f"class; 50 % is guessing, the dashed line.{left_out}",
         f"AUROC by class, from {rows[0].name} {percent(rows[0].value)} to {rows[-1].name} {percent(rows[-1].value)}.",
         partial(
             draw_share_rows, rows, title="One class against all others", measure="area under the ROC curve (%)",

@@ -80,6 +80,8 @@ class _Lookup:
 
 
 def _neighbors(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]:
+    if looked_up is not None and "neighbors" not in looked_up.records.column_names:
+        return []  # classes that training has not seen have no neighbours of their own in it
     labelled = looked_up is None or column(looked_up.records, "label") is not None
 
     def draw(found: _Lookup) -> Picture:
@@ -123,6 +125,8 @@ def _worst(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]:
         "The most confident errors",
         "Test images beside the training image that misled the nearest-neighbour decision",
     )
+    if looked_up is not None and "neighbors" not in looked_up.records.column_names:
+        return []
     if looked_up is None or not len(looked_up.usable):
         return [Picture("worst_errors", title, words, f"{alt}.", None, photos=True)]
     records, rows = looked_up.records, looked_up.usable
@@ -154,10 +158,16 @@ def _training(run: Run, data: Splits | None, names: Sequence[str]) -> Picture:
         draw = partial(draw_training_images, images, None if labels is None else labels[chosen], names)
     number = images_learned_from(run)
     of = f" of {count(int(number), 'image')}" if number else ""
+    trained = run.metrics.get("train_steps", run.recipe.training.epochs)
+    what = (
+        "that the model was trained on, before augmentation"
+        if trained
+        else "of the training split; nothing was trained"
+    )
     return Picture(
         "training_images",
         "What it was shown",
-        f"A random draw{of} that the model was trained on, before augmentation.",
+        f"A random draw{of} {what}.",
         f"Sheet of training images from {run.recipe.data.source}.",
         draw,
         photos=True,

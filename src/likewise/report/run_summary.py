@@ -161,7 +161,8 @@ def _trained(run: Run) -> list[str]:
     source = str(run.evaluation.get("source") or recipe.data.source)
     seen = images_learned_from(run)
     of = f"{count(seen, 'image')} of {source}" if seen else source
-    classes = f" in {count(len(names), 'class')}" if names and recipe.objective.needs_labels else ""
+    unseen = round((recipe.data.unseen_classes or 0) * len(names))
+    classes = f" in {count(len(names) - unseen, 'class')}" if names and recipe.objective.needs_labels else ""
     unaided = "" if recipe.objective.needs_labels else " without labels"
     space = (
         "a 2-dimensional embedding" if recipe.embedding_dim == 2 else f"embeddings of {recipe.embedding_dim} dimensions"

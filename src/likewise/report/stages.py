@@ -47,5 +47,7 @@ def _row(name: str, run: Run, seconds: float) -> StageRow:
 
 
 def _what(recipe: Recipe, epochs: int) -> str:
-    frozen = ", encoder frozen" if recipe.training.freeze == "encoder" else ""
+    frozen, blocks = "", recipe.training.image_blocks
+    if recipe.training.freeze in ("encoder", "both"):
+        frozen = f", all but the encoder's last {count(blocks, 'block')} frozen" if blocks else ", encoder frozen"
     return f"{recipe.objective.label}, {count(epochs, 'epoch')}{frozen}"

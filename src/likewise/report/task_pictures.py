@@ -24,7 +24,7 @@ def task_pictures(run: Run) -> list[Picture]:
         Picture(
             "task_examples",
             "What it was asked, and what it answered",
-            f"The task that the network was trained on, on {of} that it never saw. {task[:1].upper()}{task[1:]}",
+            f"The task of the objective, on {of} that training never showed. {task[:1].upper()}{task[1:]}",
             f"Rows of {', '.join(columns)} on {of}.",
             partial(draw_task_examples, columns, f"{', '.join(columns)} on {of}"),
             photos=True,

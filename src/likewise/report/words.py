@@ -252,7 +252,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], MetricWords], ...] = (
             "Image → text recall@1, {0} captions",
             TEXT,
             "share",
-            "The same for those images alone whose captions are {0} word for word among the training captions.",
+            "The same for images with a caption that stands word for word among the training captions (seen), or without one.",
         ),
     ),
 )

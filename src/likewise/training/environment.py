@@ -58,6 +58,8 @@ def make_fabric(*, accelerator: str, precision: str) -> Fabric:
         precision = "bf16-mixed" if computes_bf16(accelerator) else "32-true"
     ranks = launched_ranks()
     if ranks == 1:
+        if accelerator == "auto":  # Lightning would take Metal before the CPU, and no other verb here does
+            accelerator = "cuda" if torch.cuda.is_available() else "cpu"
         return Fabric(accelerator=accelerator, devices=1, precision=cast(Any, precision))
     here = launched_here()
     gpus = torch.cuda.device_count()

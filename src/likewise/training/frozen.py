@@ -90,7 +90,7 @@ def augmented(images: Tensor, draws: Draws, options: TrainingOptions) -> Tensor:
         return images
     if images.ndim == 4:
         return flip_and_shift(images, draws, flip=options.flip, shift=options.shift)
-    mirrored = (draws.rand(len(images)) < 0.5).to(images.device, non_blocking=True)
+    mirrored = (draws.rand(len(images)) < 0.5).to(images.device, non_blocking=images.device.type == "cuda")
     return torch.where(mirrored[:, None], images[:, 1], images[:, 0])
 
 

@@ -191,8 +191,12 @@ def _evaluate(
     notes: list[str] = []
     if not all(part.labeled for part in embedded.values()):
         result = evaluate_unlabeled(embedded["train"], embedded["test"])
+        notes += [f"The protocol {name} was not measured: there are no labels." for name in protocols]
     elif unseen(embedded["train"].labels, embedded["test"].labels):
         result = evaluate_unseen(embedded["test"])
+        notes += [
+            f"The protocol {name} was not measured: training has not seen the test classes." for name in protocols
+        ]
     else:
         own = not model.class_names or model.class_names == tuple(splits.train.class_names)
         if not own:
@@ -207,8 +211,8 @@ def _evaluate(
         )
         numbers, details, missing = downstream(protocols, **embedded, num_classes=splits.train.num_classes, seed=seed)
         notes += missing
-        for note in missing:
-            logger.warning("%s", note)
+    for note in notes:
+        logger.warning("%s", note)
     texts = TextMeasurement()
     if model.text is not None:
         texts = measure_texts(model, splits, embedded, folder, options or EvaluationOptions())

@@ -83,7 +83,8 @@ def remeasure(
         splits = data_of(there)
         with writing_to(run.folder):
             folder = _folder_for(data, run.folder / "evaluations")
-            metrics = measure(model, splits, folder, options=there.evaluation)
+            options = there.evaluation
+            metrics = measure(model, splits, folder, protocols=options.protocols, seed=there.seed, options=options)
             write_json(folder / "metrics.json", metrics)
         return metrics
 

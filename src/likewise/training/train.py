@@ -150,6 +150,7 @@ def train_in(
     began = time.perf_counter()
     fabric = ranks.fabric
     if fabric.device.type == "cuda":
+        torch.cuda.init()  # which nothing else may have asked for yet
         torch.cuda.reset_peak_memory_stats(fabric.device)
     splits = ranks.one_first(lambda: data_of(recipe))
     logger.info("%s: %s", recipe.data.source, splits.train.origin)
@@ -166,7 +167,8 @@ def train_in(
     length = Length.of(recipe, len(learned))
     if not model.encoder_frozen:
         compile_encoder(model, recipe.training.compile)
-    view = frozen_view(recipe, model.to(fabric.device))
+    objective.to(fabric.device)
+    view = frozen_view(recipe, model)
     seen = splits.each(view)
     plain = seen.each(unmirrored)
     learned = view(learned, augmented=True)

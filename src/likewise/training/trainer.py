@@ -186,7 +186,7 @@ class Trainer:
             images = resized(images, size_at(at, end, min(images.shape[2:]), self.options))
         device = self.fabric.device
         batch = batch.to(device)._replace(draws=draws)
-        loss: Tensor = self.module(images.to(device, non_blocking=True), batch)
+        loss: Tensor = self.module(images.to(device, non_blocking=device.type == "cuda"), batch)
         loss = self.objective.of_whole_batch(loss, batch)
         self._note(self.losses.add(step, loss.detach()))
         self.fabric.backward(loss)

@@ -59,15 +59,21 @@ def selection_metric(recipe: Recipe) -> str:
 
 
 def refuse_what_cannot_be_judged(recipe: Recipe) -> None:
-    """Look at the data before anything is trained: 1-NN accuracy needs labels.
+    """Look at the data before anything is trained: a trial needs labels, or captions, on both sides.
 
     Raises:
         RecipeError: train or validation has none.
         DatasetError: the images cannot be had or used.
     """
-    if selection_metric(recipe) != "val_knn1_accuracy":
-        return
     splits = data_of(recipe)
+    if selection_metric(recipe) != "val_knn1_accuracy":
+        if splits.train.captions is None or splits.validation.captions is None:
+            raise RecipeError(
+                f"{recipe.data.source} has no captions, and trials of {recipe.objective.name} were asked for.",
+                expected="Expected captions: that is what it learns from and is judged by.",
+                advice="Give a source with captions with --data, or set data.caption_templates for one with labels.",
+            )
+        return
     if splits.train.labels is None or splits.validation.labels is None:
         raise RecipeError(
             f"{recipe.data.source} has no labels, and trials of {recipe.objective.name} were asked for.",

@@ -102,7 +102,7 @@ class ViewDraws:
 
     def to(self, device: torch.device) -> ViewDraws:
         """All of it on ``device``."""
-        return ViewDraws(self.numbers.to(device, non_blocking=True))
+        return ViewDraws(self.numbers.to(device, non_blocking=device.type == "cuda"))
 
 
 def _crops(uniform: Tensor, options: ViewOptions, image_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -36,7 +36,8 @@ def flip_and_shift(images: Tensor, generator: torch.Generator | Draws, *, flip: 
         down, right = (draws.randint(-shift, shift + 1, batch) for _ in range(2))
     if flip:
         mirrored = draws.rand(batch) < 0.5
-    return move(images, *(drawn.to(images.device, non_blocking=True) for drawn in (down, right, mirrored)))
+    device = images.device
+    return move(images, *(drawn.to(device, non_blocking=device.type == "cuda") for drawn in (down, right, mirrored)))
 
 
 def move(images: Tensor, down: Tensor, right: Tensor, mirrored: Tensor) -> Tensor:

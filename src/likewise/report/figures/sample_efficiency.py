@@ -40,7 +40,7 @@ def draw_sample_efficiency(
     if baselines and len(baselines[0].x) > 1:
         most = max(range(len(baselines[0].x)), key=lambda at: baselines[0].x[at])
         level = 100 * baselines[0].mean[most]
-        label = f" {short(baselines[0].label, 12)}, all images {level:.1f} %"
+        label = f" {short(baselines[0].label, 12)}, {baselines[0].x[most]:,.0f} images {level:.1f} %"
         handles.append(axes.axhline(level, color=RAW_PIXELS, linewidth=0.9, zorder=1.5, label=label))
     counts = sorted({float(x) for line in [*lines, *baselines] for x in line.x})
     shown = [
