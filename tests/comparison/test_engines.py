@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -19,7 +20,9 @@ from likewise.comparison import Comparison, compare
 from likewise.comparison.on_ray import _outcome
 from likewise.comparison.work import Outcome, Work, perform
 from likewise.errors import Interrupted, RecipeError
+from likewise.models import EmbeddingModel
 from likewise.training.exhausted import exhaustion_told
+from likewise.training.frozen import FrozenFeatures
 
 from .conftest import recipe_of
 
@@ -94,6 +97,22 @@ def test_an_outcome_keeps_nothing_of_the_run_that_failed(tmp_path: Path, monkeyp
     outcome = perform(Work(RECIPES[0], tmp_path, "cells/one"), quiet=True)
     assert "not enough memory" in str(outcome.error)
     assert seen[0]() is None
+
+
+def test_a_finished_run_leaves_neither_model_nor_features_behind(tmp_path: Path) -> None:
+    recipe = recipe_of("cross_entropy", training={"epochs": 1, "freeze": "encoder", "flip": False, "shift": 0})
+    gc.collect()
+    before = len(_held())
+    gc.disable()  # as between two runs that make few objects, and large ones
+    try:
+        assert perform(Work(recipe, tmp_path, "cells/one"), quiet=True).error is None
+        assert len(_held()) == before
+    finally:
+        gc.enable()
+
+
+def _held() -> list[object]:
+    return [each for each in gc.get_objects() if type(each) in (EmbeddingModel, FrozenFeatures)]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ A piece is a recipe and a folder. Whoever does it, here or in another process or
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ def perform(work: Work, *, quiet: bool) -> Outcome:
         # What led to it holds the frames of the failed run, and these its model and batches, while the next piece trains.
         error.__cause__ = error.__context__ = None
         return Outcome(error=error.with_traceback(None))
+    finally:
+        gc.collect()  # model and features of a run refer to each other, and would lie there while the next piece trains
 
 
 def in_sequence(*, quiet: bool) -> Engine:

@@ -7,6 +7,7 @@ ever embedded, so nothing can be chosen on them.
 from __future__ import annotations
 
 import functools
+import gc
 import shutil
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def try_out(recipe: Recipe, folder: Path, *, quiet: bool = False) -> dict[str, f
     with open_folder(folder, recipe, resume=True), logging_to(folder / "log.txt"):
         if not (folder / "metrics.json").is_file():
             train_in(folder, recipe, quiet=quiet, measured=functools.partial(_validate, recipe))
+            gc.collect()  # the next trial has the memory of this one
         for unneeded in ("checkpoints", "model", "stages"):
             shutil.rmtree(folder / unneeded, ignore_errors=True)
         found: dict[str, float] = read_json(folder / "metrics.json")
