@@ -5,7 +5,7 @@
 
 Ours and theirs run in turn in one process, on as many threads as it has; what counts is the median over rounds of the ratio
 within a round. The embeddings are clusters with overlapping tails and a decaying spectrum, as trained ones are. Writes
-``benchmarks/results/search.json`` and prints a Markdown table. Needs the extras ``benchmarks`` and ``index``.
+``benchmarks/results/search.json``, where what was not measured this time stays, and prints a Markdown table. Needs the extras ``benchmarks`` and ``index``.
 """
 
 from __future__ import annotations
@@ -184,7 +184,9 @@ def main() -> None:
         "versions": {package: version(package) for package in ("lancedb", "faiss-cpu", "torch", "numpy")},
     }
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine, "measured": found}, indent=2) + "\n", encoding="utf-8")
+    before = json.loads(RESULTS.read_text(encoding="utf-8"))["measured"] if RESULTS.is_file() else {}
+    document = {"machine": machine, "measured": before | found}
+    RESULTS.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 _SHOWN = ("ours_seconds", "theirs_seconds", "ratio")
