@@ -5,7 +5,8 @@
 
 Ours and theirs run in turn in one process, on as many threads as it has; what counts is the median over rounds of the ratio
 within a round. The embeddings are clusters with overlapping tails and a decaying spectrum, as trained ones are. Writes
-``benchmarks/results/search.json``, where what was not measured this time stays, and prints a Markdown table. Needs the extras ``benchmarks`` and ``index``.
+``benchmarks/results/search.json``, where what was not measured this time stays, and prints a Markdown table. Needs the extras
+``benchmarks`` and ``index``.
 """
 
 from __future__ import annotations
