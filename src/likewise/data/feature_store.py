@@ -14,6 +14,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,7 +27,7 @@ from likewise.data.captions import image_digests
 from likewise.data.dataset import ImageDataset
 from likewise.data.progress import Progress
 from likewise.errors import ModelError
-from likewise.models import EmbeddingModel, Ragged
+from likewise.models import EmbeddingModel, Encoder, Ragged, TextEncoder
 from likewise.models.embedding import in_small_parts
 
 __all__ = ["FrozenImages", "FrozenTexts", "weights_digest"]
@@ -53,7 +54,9 @@ def weights_digest(encoder: nn.Module, without: Sequence[nn.Module] = ()) -> str
 class _Store:
     """Items by digest, in memory and in one file for each set that was asked for."""
 
-    def __init__(self, encoder: nn.Module, trained: Sequence[nn.Module], settings: str, kind: str) -> None:
+    def __init__(self, encoder: Encoder | TextEncoder, blocks: int, settings: Any, kind: str) -> None:
+        trained = encoder.last_blocks(blocks) if blocks else ()
+        settings = json.dumps(settings, sort_keys=True)
         weights = weights_digest(encoder, trained)
         digest = hashlib.sha256(f"{_VERSION}|{kind}|{len(trained)}|{settings}|{weights}".encode())
         self._folder = cache_home() / "features" / digest.hexdigest()[:32]
@@ -180,9 +183,8 @@ class FrozenImages:
     def _store(self) -> _Store:
         """Of the weights as they are now: a run in bfloat16 rounds them when it begins."""
         model = self._model
-        settings = json.dumps([model.encoder_options.stored().model_dump(), model.input.model_dump()], sort_keys=True)
-        trained = model.encoder.last_blocks(model.trained_blocks) if model.trained_blocks else ()
-        return _Store(model.encoder, trained, settings, "image")
+        settings = [model.encoder_options.stored().model_dump(), model.input.model_dump()]
+        return _Store(model.encoder, model.trained_blocks, settings, "image")
 
     def of(self, data: ImageDataset, *, mirrored: bool = False) -> Tensor:
         """(N, K) float32 on the CPU, of the images or of their mirror images."""
@@ -246,7 +248,5 @@ class FrozenTexts:
         tower = self._tower
         dtype = next(tower.encoder.parameters()).dtype
         if dtype not in self._stores:
-            settings = json.dumps(tower.options.model_dump(), sort_keys=True)
-            trained = tower.encoder.last_blocks(tower.trained_blocks) if tower.trained_blocks else ()
-            self._stores[dtype] = _Store(tower.encoder, trained, settings, "text")
+            self._stores[dtype] = _Store(tower.encoder, tower.trained_blocks, tower.options.model_dump(), "text")
         return self._stores[dtype]

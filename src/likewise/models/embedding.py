@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["embed_in_batches", "in_small_parts"]
 
-_PIXELS = (
-    2**18
-)  # of a part; the activations of ordinary encoders then stay below the 32 MB that glibc keeps to use again
+# Of a part; the activations of ordinary encoders then stay below the 32 MB that glibc keeps to use again.
+_PIXELS = 2**18
 _LEAST, _MOST = 8, 256  # images of a part
 
 

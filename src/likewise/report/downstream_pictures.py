@@ -18,13 +18,12 @@ from likewise.report.figures.sheet import Pixels
 from likewise.report.picture import Picture
 from likewise.report.wording import count, percent
 
-_MOST_CLASSES = 30  # rows of a picture
-
 if TYPE_CHECKING:
     from likewise.data import ImageDataset, Splits
     from likewise.training.run import Run
 
 MOST_CARDS = 12
+_MOST_CLASSES = 30  # rows of a picture
 
 
 def downstream_pictures(run: Run, data: Splits | None) -> list[Picture]:

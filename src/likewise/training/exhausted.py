@@ -15,9 +15,8 @@ from likewise.errors import TrainingError
 
 __all__ = ["exhaustion_told"]
 
-_CPU_ALLOCATOR = (
-    "DefaultCPUAllocator"  # torch has no class of its own for memory that the CPU lacks, but names its source
-)
+# Torch has no class of its own for memory that the CPU lacks, but names its source.
+_CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 
 @contextmanager
