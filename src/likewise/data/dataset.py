@@ -20,6 +20,7 @@ from torch import Tensor
 
 from likewise.data.streamed import StreamedImages
 from likewise.errors import DatasetError
+from likewise.models.device import to_device
 
 __all__ = ["BadImage", "ImageDataset"]
 
@@ -164,7 +165,7 @@ class ImageDataset:
         if isinstance(self.images, StreamedImages):
             return self.images.take(indices)
         device = self.images.device
-        return self.images.index_select(0, indices.to(device, torch.int64, non_blocking=device.type == "cuda"))
+        return self.images.index_select(0, to_device(indices, device, torch.int64))
 
     def batches(self, index_batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through batches in the order given.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from likewise.errors import LossInputError
 
+_WITHOUT_FLOAT64 = ("mps",)  # Metal
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
@@ -27,6 +28,11 @@ def may_look(x: Tensor) -> bool:
 def upcast(x: Tensor) -> Tensor:
     """Half precision as float32: a sum over a batch needs more digits than an embedding does."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """What sums over a whole matrix are kept in: float64, or float32 on a device that has no wider one."""
+    return torch.float32 if device.type in _WITHOUT_FLOAT64 else torch.float64
 
 
 def check_embeddings(name: str, x: Tensor, *, min_rows: int = 1, values: bool = True) -> Tensor:

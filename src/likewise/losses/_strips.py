@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from likewise.losses._checks import sum_dtype
+
 STRIP_ENTRIES = 1 << 19
 StripFunction = Callable[..., Tensor]
 
@@ -42,7 +44,7 @@ class _Strips(torch.autograd.Function):
             else:
                 with torch.no_grad():
                     value = fn(strip, rows[strip], *others)
-            total = value.double() if total is None else total + value
+            total = value.to(sum_dtype(value.device)) if total is None else total + value
         ctx.grads = grads
         return rows.new_zeros(()) if total is None else total.to(rows.dtype)
 

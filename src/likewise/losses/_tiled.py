@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from likewise.losses._checks import sum_dtype
 from likewise.losses._lanes import Lanes, lanes_for
 from likewise.losses._layout import Tile
 from likewise.losses._opaque import full_precision
@@ -87,12 +88,12 @@ class Rule:
 
 
 class SumRule(Rule):
-    """A separable rule whose result is one number. Each lane has a sum of its own, in float64."""
+    """A separable rule whose result is one number. Each lane has a sum of its own, in ``sum_dtype``."""
 
     separable = True
 
     def __init__(self, like: Tensor) -> None:
-        self._sums = like.new_zeros(1, dtype=torch.float64)
+        self._sums = like.new_zeros(1, dtype=sum_dtype(like.device))
 
     def open(self, lanes: int) -> None:
         """A sum for each."""
@@ -103,7 +104,7 @@ class SumRule(Rule):
         self._sums[tile.lane] += value
 
     def results(self) -> tuple[Tensor, ...]:
-        """The sum, a float64 scalar."""
+        """The sum, a scalar."""
         return (self._sums.sum(),)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch
+from likewise.losses._checks import sum_dtype
 from likewise.losses._layout import Layout, Tile
 from likewise.losses._space import without_zero
 from likewise.losses._tiled import SumRule, one_group_each, run_tiles
@@ -91,7 +92,8 @@ class TripletRows(SumRule):
         often_BM = ends_BM.flip(1).cumsum(dim=1).flip(1)
         met_BP = torch.where(usable_BP, met_BP, 0).to(tile_RC.dtype)
         slope_BM.scatter_(1, order_BM, often_BM.neg_()).scatter_add_(1, place_BP, met_BP)
-        self.count((slope_BM * tile_RC).sum(dtype=torch.float64) + self.margin * met_BP.sum(), tile)
+        product = (slope_BM * tile_RC).sum(dtype=sum_dtype(tile_RC.device))
+        self.count(product + self.margin * met_BP.sum(), tile)
 
     def _semihard_by_names(self, tile_RC: Tensor, names_BM: Names, tile: Tile) -> Tensor:
         width, steps = tile_RC.shape[1], names_BM.shape[1]

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from likewise.losses._checks import check_embeddings, check_positive, check_same_shape
+from likewise.losses._checks import check_embeddings, check_positive, check_same_shape, sum_dtype
 from likewise.losses._gather import Group, combine, gather, total_rows
 from likewise.losses._module import LossModule
 from likewise.losses._opaque import opaque
@@ -99,7 +99,7 @@ def effective_rank(embeddings: Tensor) -> Tensor:
 
     exp(-sum_k p_k log p_k),  p_k = sigma_k / sum_j sigma_j,  0 log 0 = 0, of the matrix as given (not centred). RankMe
     adds 1e-7 to each p_k, which changes the value by less than 1e-5 · D. Between 1 and min(N, D); zeros give 0.
-    Computed in float64: O(N D²).
+    Computed in float64, on the host where the device has none (Metal): O(N D²).
 
     Args:
         embeddings: (N, D) float.
@@ -116,7 +116,7 @@ def effective_rank(embeddings: Tensor) -> Tensor:
         (5.0, 1.0)
     """
     x = check_embeddings("embeddings", embeddings)
-    sigma = torch.linalg.svdvals(x.double())
+    sigma = torch.linalg.svdvals((x if sum_dtype(x.device) == torch.float64 else x.cpu()).double())
     total = sigma.sum()
     p = sigma / torch.where(total > 0, total, 1)
     entropy = -torch.special.xlogy(p, p).sum()

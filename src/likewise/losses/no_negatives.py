@@ -6,6 +6,8 @@ of sums.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -175,7 +177,7 @@ def sinkhorn(scores: Tensor, *, epsilon: float = 0.05, iterations: int = 3, grou
     for _ in range(iterations):
         top = all_max(q, group)
         mass = all_sum((q - top).exp().sum(dim=0), group).log() + top
-        q = q - mass + torch.log(torch.tensor(rows / prototypes, dtype=q.dtype, device=q.device))
+        q = q - mass + math.log(rows / prototypes)
         q = q - torch.logsumexp(q, dim=1, keepdim=True)
     return q.exp()
 

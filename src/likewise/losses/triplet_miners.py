@@ -12,7 +12,7 @@ from torch import Tensor
 
 from likewise.errors import LossInputError
 from likewise.losses._batch import LabelledBatch, Memory
-from likewise.losses._checks import check_choice, check_positive
+from likewise.losses._checks import check_choice, check_positive, sum_dtype
 from likewise.losses._extremes import hardest
 from likewise.losses._gather import Group
 from likewise.losses._mining import Search, without_gradient
@@ -58,7 +58,7 @@ def all_triplets(
     """
     search = Search(embeddings, labels, unit=False, group=group, memory=memory)
     positives, negatives = search.batch.counts()
-    number = int((positives.double() * negatives).sum())
+    number = int((positives.long() * negatives.long()).sum())
     if number > limit:
         raise LossInputError(
             f"The batch has {number:,} triplets.",
@@ -272,13 +272,15 @@ def distance_weighted_triplets(
     width, widest = search.rows.shape[1], search.widest()
     total = len(search.order) - (0 if memory is None else len(memory[0]))
     source = search.rows.device if generator is None else generator.device
+    precise = sum_dtype(search.rows.device)
+    eps = torch.finfo(precise).eps
     start = int(search.batch.own_columns()[0]) if len(search.rows) else 0
     # one number per row and possible positive of all ranks, so that ranks draw what one process draws
-    draws = torch.rand(total, widest, generator=generator, device=source, dtype=torch.float64)
-    draws = draws[start : start + len(search.rows)].to(search.rows.device).clamp_max_(1 - 1e-12)
+    draws = torch.rand(total, widest, generator=generator, device=source, dtype=sum_dtype(source))
+    draws = draws[start : start + len(search.rows)].to(search.rows.device, precise).clamp_max_(1 - 4 * eps)
     found = []
     for strip in search.strips(tile_size):
-        squared = strip.squared.double().clamp(cutoff**2, 4 - 1e-9)
+        squared = strip.squared.to(precise).clamp(cutoff**2, 4 - max(1e-9, 4 * eps))
         log_weight = (2 - width) / 2 * squared.log() - (width - 3) / 2 * torch.log1p(-squared / 4)
         barred = strip.same | (strip.squared >= reach**2)
         barred = torch.where(barred.all(dim=1, keepdim=True), strip.same, barred)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from likewise.errors import ModelError
+from likewise.models.device import to_device
 
 __all__ = ["TextEncoder", "TextEncoderOptions", "Tokens", "find_text_encoder", "pad", "text_encoder_names"]
 
@@ -38,7 +39,7 @@ class Tokens(NamedTuple):
 
     def to(self, device: torch.device) -> Tokens:
         """The same on ``device``."""
-        return Tokens(*(part.to(device) for part in self))
+        return Tokens(*(to_device(part, device) for part in self))
 
 
 def pad(rows: Sequence[Sequence[int]], most: int) -> Tokens:

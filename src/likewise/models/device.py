@@ -1,13 +1,18 @@
-"""Where a trained model computes: on the device that was asked for, or on the best that there is."""
+"""On which device: a model on the one that was asked for or the best there is, the numbers of a step on the model's."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+from torch import Tensor
 
 from likewise.errors import ModelError
-from likewise.models.embedding_model import EmbeddingModel
 
-__all__ = ["place"]
+if TYPE_CHECKING:
+    from likewise.models.embedding_model import EmbeddingModel
+
+__all__ = ["place", "to_device"]
 
 
 def place(model: EmbeddingModel, device: str) -> EmbeddingModel:
@@ -26,3 +31,12 @@ def place(model: EmbeddingModel, device: str) -> EmbeddingModel:
             expected="Expected auto, cpu, cuda or mps, and one that this machine has.",
             advice="Leave --device out to take the best there is.",
         ) from error
+
+
+def to_device(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """``x``, which is on the host or there already, on ``device``.
+
+    The host does not wait for what a CUDA device still has to do. Elsewhere it does: Metal would read the memory of ``x``
+    after it is freed.
+    """
+    return x.to(device, dtype, non_blocking=device.type == "cuda")

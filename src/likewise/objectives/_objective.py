@@ -27,6 +27,7 @@ from likewise.data.samplers import shuffled_batches
 from likewise.errors import RecipeError, TrainingError
 from likewise.losses import Range, sum_over_ranks
 from likewise.models import EmbeddingModel
+from likewise.models.device import to_device
 
 __all__ = ["Batch", "Objective", "ObjectiveOptions", "find_objective", "objective_names"]
 
@@ -81,13 +82,10 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Labels, pair labels and positives on ``device``; indices, captions and draws stay where they are."""
-        # not blocking: the host would otherwise wait for all that a GPU still has to do; Metal reads what is freed by then
         moved = {
             name: value for name in ("labels", "different", "positives") if (value := getattr(self, name)) is not None
         }
-        return self._replace(
-            **{name: value.to(device, non_blocking=device.type == "cuda") for name, value in moved.items()}
-        )
+        return self._replace(**{name: to_device(value, device) for name, value in moved.items()})
 
     @property
     def generator(self) -> Draws:

@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from likewise.models import ConvDecoder, EmbeddingModel
+from likewise.models.device import to_device
 from likewise.objectives._from_images import FromImagesOptions
 from likewise.objectives._objective import Batch, Objective
 from likewise.objectives.denoising import with_noise
@@ -81,7 +82,7 @@ class Autoencoder(Objective):
         mean, log_variance = self.model.embedding(features).float(), self.log_variance(features).float().clamp(-10, 10)
         code = mean
         if self.training:
-            drawn = batch.generator.randn(*mean.shape).to(mean.device)
+            drawn = to_device(batch.generator.randn(*mean.shape), mean.device)
             code = mean + drawn * (0.5 * log_variance).exp()
         error = F.mse_loss(self.decoder(code).float(), target)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()

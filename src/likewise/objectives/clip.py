@@ -22,6 +22,7 @@ from likewise.data.feature_store import FrozenTexts
 from likewise.errors import TrainingError
 from likewise.losses import clip_loss, sigmoid_loss
 from likewise.models import EmbeddingModel, Ragged, Tokens
+from likewise.models.device import to_device
 from likewise.models.towers import TextTower
 from likewise.objectives._objective import Batch, Objective, ObjectiveOptions
 from likewise.objectives._soft_targets import soft_target_loss
@@ -156,7 +157,7 @@ class CLIP(Objective):
         device = self.log_temperature.device
         if table.frozen is not None:
             states, lengths = table.frozen.take(chosen)
-            embeddings = tower.from_frozen(states.to(device, non_blocking=device.type == "cuda"), lengths.to(device))
+            embeddings = tower.from_frozen(to_device(states, device), to_device(lengths, device))
         else:
             assert table.tokens is not None
             embeddings = tower(table.tokens.take(chosen).to(device))

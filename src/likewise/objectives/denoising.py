@@ -16,6 +16,7 @@ from torch import Tensor
 
 from likewise.data.draws import Draws
 from likewise.models import EmbeddingModel
+from likewise.models.device import to_device
 from likewise.objectives._from_images import FromImagesOptions
 from likewise.objectives._residual import ResidualReconstruction
 
@@ -44,9 +45,9 @@ def with_noise(images: Tensor, level: float, draws: torch.Generator | Draws, kin
     """
     clean = images.float()
     if kind == "gaussian":
-        return clean + Draws.of(draws).randn(*images.shape).to(images.device) * (255 * level)
+        return clean + to_device(Draws.of(draws).randn(*images.shape), images.device) * (255 * level)
     count, _, height, width = images.shape
-    drawn = Draws.of(draws).rand(count, 1, height, width).to(images.device)
+    drawn = to_device(Draws.of(draws).rand(count, 1, height, width), images.device)
     if kind == "salt_and_pepper":
         clean = clean.where(drawn >= level / 2, 255.0)
         return clean.where((drawn < level / 2) | (drawn >= level), 0.0)

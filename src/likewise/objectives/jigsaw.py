@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from likewise.data.draws import Draws
 from likewise.errors import ModelError
 from likewise.models import EmbeddingModel
+from likewise.models.device import to_device
 from likewise.objectives._from_images import FromImagesOptions
 from likewise.objectives._objective import Batch, Objective
 
@@ -121,13 +122,14 @@ class Jigsaw(Objective):
         return {"loss": F.cross_entropy(scores, which), "task_accuracy": recognised}
 
     def _draw(self, images: Tensor, draws: torch.Generator | Draws) -> Tensor:
-        return Draws.of(draws).randint(0, len(self.orders), len(images)).to(images.device)
+        return to_device(Draws.of(draws).randint(0, len(self.orders), len(images)), images.device)
 
     def _shuffled(self, images: Tensor, which: Tensor, draws: torch.Generator | Draws) -> Tensor:
         """Tiles (N, T, C, cell, cell) float in 0 … 255; place i holds tile ``orders[which][i]``."""
         count, grid, cell = len(images), self.options.grid, self.cell
         side = cell - self.options.jitter
-        offsets = Draws.of(draws).randint(0, self.options.jitter + 1, 2, count, self.tiles, dim=1).to(images.device)
+        offsets = Draws.of(draws).randint(0, self.options.jitter + 1, 2, count, self.tiles, dim=1)
+        offsets = to_device(offsets, images.device)
         source = self.orders[which]
         inside = torch.arange(side, device=images.device)
         rows = (source // grid * cell + offsets[0])[:, :, None] + inside  # N T side

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from likewise.data.draws import Draws
 from likewise.errors import ModelError
 from likewise.models import ConvDecoder, EmbeddingModel, VisionTransformer
+from likewise.models.device import to_device
 from likewise.models.patches import from_patches, patch_grid, patch_positions, to_patches
 from likewise.models.vit import TransformerBlock, initialize_linear
 from likewise.objectives._from_images import FromImagesOptions
@@ -126,7 +127,7 @@ class MaskedReconstruction(Objective):
         return (error * masked).sum() / masked.sum()
 
     def _visible(self, images: Tensor, draws: torch.Generator | Draws) -> Tensor:
-        return draw_visible(len(images), self.patches, self.options.mask_ratio, draws).to(images.device)
+        return to_device(draw_visible(len(images), self.patches, self.options.mask_ratio, draws), images.device)
 
     def _shown(self, visible: Tensor) -> Tensor:
         """(N, T) bool, set where a patch is visible."""

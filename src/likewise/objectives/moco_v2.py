@@ -18,6 +18,7 @@ from torch import Tensor
 from likewise.data.views import ViewOptions
 from likewise.losses import gather_over_ranks
 from likewise.models import EmbeddingModel
+from likewise.models.device import to_device
 from likewise.objectives._apart import StatisticsInTurn, parts_here
 from likewise.objectives._heads import MomentumCopy, mlp
 from likewise.objectives._objective import Batch, Objective
@@ -92,13 +93,13 @@ class MoCoV2(Objective):
                 self._statistics = StatisticsInTurn(self, len(parts), self.group)
             queries = torch.cat([self.head(self.model(first[part])) for part in parts])
             shuffle = torch.randperm(total, generator=batch.generator.generator)
-            mine = (shuffle if rows is None else shuffle[rows]).to(images.device)
+            mine = to_device(shuffle if rows is None else shuffle[rows], images.device)
             moved = gather_over_ranks(second, self.group)[0][mine]
             shuffled = torch.cat([self.keys(moved[part]) for part in parts])
             whole = gather_over_ranks(F.normalize(shuffled.float()), self.group)[0]
-            whole = whole[shuffle.argsort().to(images.device)]
+            whole = whole[to_device(shuffle.argsort(), images.device)]
         queries = F.normalize(queries.float())
-        keys = whole if rows is None or self.group is None else whole[rows.to(images.device)]
+        keys = whole if rows is None or self.group is None else whole[to_device(rows, images.device)]
         with torch.autocast(queries.device.type, enabled=False):  # bfloat16 has two digits of a similarity
             positive = torch.linalg.vecdot(queries, keys)
             negatives = torch.logsumexp(queries @ self.queue.T / self.options.temperature, dim=1)

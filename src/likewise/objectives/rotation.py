@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from likewise.errors import ModelError
 from likewise.models import EmbeddingModel
+from likewise.models.device import to_device
 from likewise.objectives._from_images import FromImagesOptions
 from likewise.objectives._objective import Batch, Objective
 
@@ -82,7 +83,7 @@ class Rotation(Objective):
             quarters = torch.arange(TURNS, device=images.device).repeat_interleave(len(images))
             seen = torch.cat([images.rot90(turn, (2, 3)) for turn in range(TURNS)])
         else:
-            quarters = batch.generator.randint(0, TURNS, len(images)).to(images.device)
+            quarters = to_device(batch.generator.randint(0, TURNS, len(images)), images.device)
             seen = turned(images, quarters)
         scores = self.head(self.model(seen)).float()
         recognised = (scores.argmax(dim=1) == quarters).float().mean()

@@ -18,6 +18,7 @@ from likewise.data.feature_store import FrozenImages
 from likewise.data.load import default_memory_limit
 from likewise.data.views import flip_and_shift
 from likewise.models import EmbeddingModel
+from likewise.models.device import to_device
 from likewise.recipe import Recipe, TrainingOptions
 
 __all__ = ["FrozenFeatures", "augmented", "frozen_view", "unmirrored"]
@@ -49,7 +50,7 @@ class FrozenFeatures(ImageDataset):
 
     def take(self, indices: Tensor) -> Tensor:
         """Features of these rows, on the device where they are."""
-        return self.features[indices.to(self.features.device)]
+        return self.features[to_device(indices, self.features.device)]
 
     def batches(self, index_batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Indices and features, batch by batch."""
@@ -90,7 +91,7 @@ def augmented(images: Tensor, draws: Draws, options: TrainingOptions) -> Tensor:
         return images
     if images.ndim == 4:
         return flip_and_shift(images, draws, flip=options.flip, shift=options.shift)
-    mirrored = (draws.rand(len(images)) < 0.5).to(images.device, non_blocking=images.device.type == "cuda")
+    mirrored = to_device(draws.rand(len(images)) < 0.5, images.device)
     return torch.where(mirrored[:, None], images[:, 1], images[:, 0])
 
 

@@ -23,6 +23,7 @@ from likewise.data import ImageDataset
 from likewise.data.draws import Draws
 from likewise.errors import Interrupted, TrainingError
 from likewise.models import synchronize_batch_norm
+from likewise.models.device import to_device
 from likewise.objectives import Batch, Objective
 from likewise.recipe import Recipe
 from likewise.training.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
@@ -186,7 +187,7 @@ class Trainer:
             images = resized(images, size_at(at, end, min(images.shape[2:]), self.options))
         device = self.fabric.device
         batch = batch.to(device)._replace(draws=draws)
-        loss: Tensor = self.module(images.to(device, non_blocking=device.type == "cuda"), batch)
+        loss: Tensor = self.module(to_device(images, device), batch)
         loss = self.objective.of_whole_batch(loss, batch)
         self._note(self.losses.add(step, loss.detach()))
         self.fabric.backward(loss)

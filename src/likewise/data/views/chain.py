@@ -24,6 +24,7 @@ from likewise.data.views.geometry import resample
 from likewise.data.views.options import ViewOptions
 from likewise.data.views.shift import move
 from likewise.errors import DatasetError
+from likewise.models.device import to_device
 
 __all__ = ["draw_views", "make_views"]
 
@@ -94,9 +95,9 @@ def make_views(images: Tensor, draws: ViewDraws, options: ViewOptions) -> Tensor
     chunks = plan.split(per_chunk if images.device.type == "cpu" else max(1, len(plan)))
     with torch.autocast(images.device.type, enabled=False):
         for which in chunks if batch else ():
-            source = images.index_select(0, (which % batch).to(images.device))
+            source = images.index_select(0, to_device(which % batch, images.device))
             made, moved = _chunk(source, draws.take(which), options)
-            views.index_copy_(0, which[moved].to(images.device), made)
+            views.index_copy_(0, to_device(which[moved], images.device), made)
     return views
 
 
@@ -125,7 +126,7 @@ def _chunk(images: Tensor, drawn: ViewDraws, options: ViewOptions) -> tuple[Tens
     blurred, grey = drawn.sigma > 0, (drawn.grey > 0) & (views.shape[1] == 3)
     kinds = torch.where(grey, 3 - blurred.long(), blurred.long())
     moved = kinds.argsort(stable=True)
-    on_device = moved.to(views.device)
+    on_device = to_device(moved, views.device)
     views, draws = views.index_select(0, on_device), draws.take(on_device)
     plain, first_grey, sharp = torch.searchsorted(kinds[moved], torch.tensor([1, 2, 3])).tolist()
     if first_grey < len(views):

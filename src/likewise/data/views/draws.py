@@ -9,6 +9,7 @@ from torch import Tensor
 
 from likewise.data.draws import Draws
 from likewise.data.views.options import ViewOptions
+from likewise.models.device import to_device
 
 __all__ = ["NO_JITTER", "ORDERS", "ViewDraws"]
 
@@ -102,7 +103,7 @@ class ViewDraws:
 
     def to(self, device: torch.device) -> ViewDraws:
         """All of it on ``device``."""
-        return ViewDraws(self.numbers.to(device, non_blocking=device.type == "cuda"))
+        return ViewDraws(to_device(self.numbers, device))
 
 
 def _crops(uniform: Tensor, options: ViewOptions, image_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from likewise.data.draws import Draws
+from likewise.models.device import to_device
 
 __all__ = ["flip_and_shift", "move"]
 
@@ -37,7 +38,7 @@ def flip_and_shift(images: Tensor, generator: torch.Generator | Draws, *, flip: 
     if flip:
         mirrored = draws.rand(batch) < 0.5
     device = images.device
-    return move(images, *(drawn.to(device, non_blocking=device.type == "cuda") for drawn in (down, right, mirrored)))
+    return move(images, *(to_device(drawn, device) for drawn in (down, right, mirrored)))
 
 
 def move(images: Tensor, down: Tensor, right: Tensor, mirrored: Tensor) -> Tensor:
