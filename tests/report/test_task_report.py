@@ -91,6 +91,9 @@ def test_a_run_on_unseen_classes_says_what_it_trained_on_and_what_it_could_not_m
     )  # fmt: skip
     page = write_run_report(run, run.data()).read_text(encoding="utf-8")
     assert "in 6 classes" in page
+    assert "the five test images whose embeddings are nearest" in page
+    assert (run.folder / "figures" / "neighbors.png").is_file()
+    assert "The most confident errors" not in page
     assert "Not drawn" not in page
     assert "The protocol clustering was not measured: training has not seen the test classes." in page
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 PAIR_OBJECTIVES = frozenset({"contrastive"})
 """Objectives whose only label is same or different though they form the pairs themselves, inside the batch."""
 
+AMONG_TRAINING, AMONG_TEST = "neighbors", "test_neighbors"  # columns of the records
+
 Positions = NDArray[np.int64]
 
 
@@ -40,8 +42,8 @@ def image_pictures(run: Run, data: Splits | None, records: pa.Table | None) -> l
     names = tuple(run.evaluation.get("class_names") or ())
     looked_up = None if data is None or records is None else _Lookup(data, records)
     return [
-        *_neighbors(names, looked_up),
-        *_worst(names, looked_up),
+        *_neighbors(names, records, looked_up),
+        *_worst(names, records, looked_up),
         _training(run, data, names),
         *_pairs(run, data, names),
     ]
@@ -57,20 +59,23 @@ def _labels(dataset: ImageDataset) -> Positions | None:
 
 
 class _Lookup:
-    """From the rows of ``records`` to positions in the data, for rows whose images are all there."""
+    """From the rows of ``records`` to positions in the data, for rows whose images are all there.
+
+    Neighbours are training images; those of classes that training has not seen are other test images.
+    """
 
     def __init__(self, data: Splits, records: pa.Table) -> None:
         self.data = data
         self.records = records
-        self._train = {name: at for at, name in enumerate(data.train.ids)}
-        self._test = {name: at for at, name in enumerate(data.test.ids)}
-        self.query = np.array([self._test.get(str(name), -1) for name in records["id"].to_pylist()], dtype=np.int64)
-        lists: list[Sequence[str] | None] = (
-            records["neighbors"].to_pylist() if "neighbors" in records.column_names else []
-        )
+        listed = _neighbor_column(records)
+        self.gallery = data.test if listed == AMONG_TEST else data.train
+        test = {name: at for at, name in enumerate(data.test.ids)}
+        place = test if listed == AMONG_TEST else {name: at for at, name in enumerate(data.train.ids)}
+        self.query = np.array([test.get(str(name), -1) for name in records["id"].to_pylist()], dtype=np.int64)
+        lists: list[Sequence[str] | None] = records[listed].to_pylist() if listed else []
         width = min((len(row) for row in lists if row), default=0)
         self.neighbors = np.array(
-            [[self._train.get(str(name), -1) for name in (row or [""] * width)[:width]] for row in lists],
+            [[place.get(str(name), -1) for name in (row or [""] * width)[:width]] for row in lists],
             dtype=np.int64,
         ).reshape(len(lists), width)
         complete = self.query >= 0
@@ -79,23 +84,31 @@ class _Lookup:
         self.usable = np.flatnonzero(complete) if width else np.array([], dtype=np.int64)
 
 
-def _neighbors(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]:
-    if looked_up is not None and "neighbors" not in looked_up.records.column_names:
-        return []  # classes that training has not seen have no neighbours of their own in it
-    labelled = looked_up is None or column(looked_up.records, "label") is not None
+def _neighbor_column(records: pa.Table) -> str:
+    """Where the neighbours are listed; empty where none were looked for."""
+    return next((name for name in (AMONG_TRAINING, AMONG_TEST) if name in records.column_names), "")
+
+
+def _neighbors(names: Sequence[str], records: pa.Table | None, looked_up: _Lookup | None) -> list[Picture]:
+    listed = AMONG_TRAINING if records is None else _neighbor_column(records)
+    if not listed:
+        return []
+    labelled = records is None or column(records, "label") is not None
+    among = "test images" if listed == AMONG_TEST else "training images"
 
     def draw(found: _Lookup) -> Picture:
-        labels, train_labels = column(found.records, "label"), _labels(found.data.train)
+        labels, known = column(found.records, "label"), _labels(found.gallery)
         rows = found.usable
         rows = rows[choose_queries(None if labels is None else labels[rows].astype(np.int64), len(rows))]
         return picture(
             partial(
                 draw_neighbors,
                 _images(found.data.test, found.query[rows]),
-                [_images(found.data.train, found.neighbors[row]) for row in rows],
+                [_images(found.gallery, found.neighbors[row]) for row in rows],
                 None if labels is None else labels[rows].astype(np.int64),
-                None if train_labels is None else train_labels[found.neighbors[rows]],
+                None if known is None else known[found.neighbors[rows]],
                 names,
+                among=among,
             )
         )
 
@@ -103,11 +116,11 @@ def _neighbors(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]
         return Picture(
             "neighbors",
             "What is found",
-            "Test images drawn at random, one per class while there is room, and the five training images whose "
+            f"Test images drawn at random, one per class while there is room, and the five {among} whose "
             "embeddings are nearest. ✓ in blue: of the same class. ✗ in orange: of another class, named below."
             if labelled
-            else "Test images drawn at random and the five training images whose embeddings are nearest.",
-            "Rows of one test image followed by its five nearest training images"
+            else f"Test images drawn at random and the five {among} whose embeddings are nearest.",
+            f"Rows of one test image followed by its five nearest {among}"
             + (", each marked right or wrong." if labelled else "."),
             make,
             photos=True,
@@ -116,7 +129,7 @@ def _neighbors(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]
     return [draw(looked_up) if looked_up is not None and len(looked_up.usable) else picture(None)]
 
 
-def _worst(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]:
+def _worst(names: Sequence[str], records: pa.Table | None, looked_up: _Lookup | None) -> list[Picture]:
     words = (
         "Wrong decisions of which the embedding is surest: most of the five nearest neighbours agree on the wrong "
         "class, and the nearest is near. ✗ names what was said. Wrong labels in the data show up here first."
@@ -125,11 +138,11 @@ def _worst(names: Sequence[str], looked_up: _Lookup | None) -> list[Picture]:
         "The most confident errors",
         "Test images beside the training image that misled the nearest-neighbour decision",
     )
-    if looked_up is not None and "neighbors" not in looked_up.records.column_names:
+    if records is not None and column(records, "knn1_prediction") is None:
         return []
-    if looked_up is None or not len(looked_up.usable):
+    if records is None or looked_up is None or not len(looked_up.usable):
         return [Picture("worst_errors", title, words, f"{alt}.", None, photos=True)]
-    records, rows = looked_up.records, looked_up.usable
+    rows = looked_up.usable
     labels, said = column(records, "label"), column(records, "knn1_prediction")
     distances, train_labels = column(records, "knn1_distance"), _labels(looked_up.data.train)
     if labels is None or said is None or distances is None or train_labels is None:

@@ -1,4 +1,4 @@
-"""Queries and what they find: test images, each followed by its five nearest training images.
+"""Queries and what they find: test images, each followed by its five nearest images, of training or of the test.
 
 A neighbour of the query's class has a blue frame and ✓, another one an orange frame, ✗ and its class name, so colour
 is never the only sign. The queries are drawn at random, one per class while there is room, not picked by success.
@@ -48,15 +48,18 @@ def draw_neighbors(
     query_labels: NDArray[np.int64] | None,
     neighbor_labels: NDArray[np.int64] | None,
     class_names: Sequence[str],
+    *,
+    among: str = "training images",
 ) -> Figure:
     """Rows of one query and its nearest neighbours, nearest first.
 
     Args:
         queries: (M, C, H, W) uint8 test images.
-        neighbors: M arrays (k, C, H, W) uint8 of training images, k ≤ 5.
+        neighbors: M arrays (k, C, H, W) uint8 of what was found, k ≤ 5.
         query_labels: (M,) int64, or None where there are no labels: nothing is marked then.
         neighbor_labels: (M, k) int64, or None.
         class_names: of all classes.
+        among: which images were searched, for the title.
     """
     columns, gap, divide, caption = 6, 18, 44, 52
     size = (SHEET_WIDTH - 2 * MARGIN - 10 - (columns - 2) * gap - divide) // columns
@@ -67,9 +70,7 @@ def draw_neighbors(
         if known
         else "no labels: nothing to mark"
     )
-    sheet = Sheet(
-        top + len(queries) * (size + caption + 8) + MARGIN, "Test images and their nearest training images", words
-    )
+    sheet = Sheet(top + len(queries) * (size + caption + 8) + MARGIN, f"Test images and their nearest {among}", words)
     left = MARGIN + 5
     xs = [left, *(left + size + divide + i * (size + gap) for i in range(columns - 1))]
     for x, heading in zip(xs, ("query", "nearest", "2nd", "3rd", "4th", "5th"), strict=True):
