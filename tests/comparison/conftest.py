@@ -43,6 +43,7 @@ class Trainer:
     def __init__(self, accuracy: Callable[[Recipe], float]) -> None:
         self.accuracy = accuracy
         self.calls: list[str] = []
+        self.zero_shot = False  # whether it was also measured from class names, with the same images right
         self.lonely = 0  # the first so many test images have no other one of their class to find
         self.image_prefix: Callable[[Recipe], str] = lambda recipe: "test"
 
@@ -61,6 +62,8 @@ class Trainer:
             "first_hit_rank": pa.array(np.where(right, 1, 7), mask=np.arange(TEST_IMAGES) < self.lonely),
             "average_precision_at_r": np.where(right, 0.5, 0.0),
         }
+        if self.zero_shot:
+            records["zero_shot_prediction"] = records["knn1_prediction"]
         (out / "records").mkdir(exist_ok=True)
         pq.write_table(pa.table(records), out / "records" / "test.parquet")
         accuracy = float(right.mean())
@@ -90,6 +93,8 @@ class Trainer:
             "train_seconds": 1.5,
             "total_seconds": 2.0,
         }
+        if self.zero_shot:
+            metrics["zero_shot_accuracy"] = accuracy
         for name, value in {
             "evaluation": evaluation,
             "environment": {"python": "3", "packages": {"torch": "2"}},

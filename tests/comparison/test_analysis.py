@@ -122,6 +122,13 @@ def test_a_supported_difference_is_stated_with_its_interval(stand_in: Any, tmp_p
     assert any("ahead of siamese in recall@1" in line for line in result.statements)
 
 
+def test_who_names_classes_better_is_stated(stand_in: Any, tmp_path: Path) -> None:
+    stand_in(shares([0.82, 0.83, 0.82], [0.75, 0.76, 0.75])).zero_shot = True
+    result = compare([CROSS, SIAMESE], seeds=3, out=tmp_path)
+    [said] = [found for found in result.answers if "from their names alone" in found.question]
+    assert "cross-entropy is ahead of siamese in zero-shot accuracy by 7.0 points" in said.statements[0]
+
+
 @pytest.mark.parametrize("siamese", [[0.80, 0.83, 0.79], [0.75, 0.85, 0.60]])
 def test_no_winner_is_named_where_the_interval_overlaps_zero(
     siamese: list[float], stand_in: Any, tmp_path: Path

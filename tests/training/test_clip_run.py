@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import likewise as lw
 from likewise.comparison.metrics import per_image
 from likewise.errors import DatasetError, TrainingError
 from likewise.models import EmbeddingModel
+from likewise.report import write_run_report
 from likewise.training import remeasure
 from likewise.training.build import build_objective
 from likewise.training.run import data_of
@@ -115,6 +117,11 @@ def test_class_names_as_captions_classify_without_training_on_labels(tmp_path: P
     )  # fmt: skip
     assert set(run.evaluation["zero_shot"]["per_class_accuracy"]) == set("0123456789")
     assert run.metrics["zero_shot_accuracy"] > 0.3
+    page = write_run_report(run).read_text(encoding="utf-8")
+    assert "The class name whose text is nearest is the right one for" in page
+    assert re.search(r"guessing names 10\.0.%", page)
+    assert "finds its own image" not in page
+    assert "done: zero-shot accuracy" in (run.folder / "log.txt").read_text(encoding="utf-8")
 
 
 def test_images_without_captions_are_refused(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def answer(comparison: Comparison) -> list[Answer]:
     groups = [
         Answer("Which objective gives the better 1-NN accuracy?", list(_better_accuracy(comparison))),
         Answer("Which objective finds unseen classes better?", list(_better_on_unseen(comparison))),
+        Answer("Which objective names classes better from their names alone?", list(_better_zero_shot(comparison))),
         Answer("Which objective finds the image of a caption better?", list(_better_on_captions(comparison))),
         Answer("Which objective gives the better recall@k?", list(_better_recall(comparison))),
         Answer("Whose classes does a linear classifier separate better?", list(_better_probe(comparison))),
@@ -76,6 +77,11 @@ def _better_on_unseen(comparison: Comparison) -> Iterator[str]:
         if condition.unseen_classes:
             yield from _ahead(comparison, condition, UNSEEN_METRIC, "MAP@R")
             yield from _ahead(comparison, condition, "recall_at_1", "recall@1")
+
+
+def _better_zero_shot(comparison: Comparison) -> Iterator[str]:
+    for condition in comparison.conditions:
+        yield from _ahead(comparison, condition, "zero_shot_accuracy", "zero-shot accuracy")
 
 
 def _better_on_captions(comparison: Comparison) -> Iterator[str]:

@@ -208,8 +208,24 @@ def _verdict(run: Run) -> list[str]:
     return [*_nearest_verdict(run), *_text_verdict(run)]
 
 
+def _class_name_verdict(run: Run) -> list[str]:
+    """Of captions that are class names: how often the nearest class name is the right one."""
+    value = run.metrics.get("zero_shot_accuracy")
+    if value is None or not _finite(value):
+        return []
+    interval = between((run.evaluation.get("intervals") or {}).get("zero_shot_accuracy"))
+    known = f" (95 % interval {interval})" if interval else ""
+    classes = len(run.evaluation.get("class_names") or ())
+    guess = f"; guessing names {percent(1 / classes, 1 if classes <= 100 else 2)}" if classes else ""
+    return [
+        f"The class name whose text is nearest is the right one for {percent(value)} of the test images{known}{guess}."
+    ]
+
+
 def _text_verdict(run: Run) -> list[str]:
     """How often a caption finds its own image first, and what chance and linear maps between frozen features reach."""
+    if run.recipe.data.caption_templates:
+        return _class_name_verdict(run)  # all images of a class have the same captions: none of them is theirs alone
     name = "text_to_image_recall_at_1"
     value = run.metrics.get(name)
     if value is None or not _finite(value):

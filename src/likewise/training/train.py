@@ -238,7 +238,9 @@ def train_in(
     warnings = _warnings(splits, last, truncated, mirrored=recipe.evaluation.mirrored) + edge_warnings(reached)
     write_json(folder / "warnings.json", warnings)
     write_json(folder / "metrics.json", metrics)
-    if "text_to_image_recall_at_1" in metrics:
+    if recipe.data.caption_templates and "zero_shot_accuracy" in metrics:
+        logger.info("done: zero-shot accuracy %.2f %% on test, in %s", 100 * metrics["zero_shot_accuracy"], folder)
+    elif "text_to_image_recall_at_1" in metrics:
         found = 100 * metrics["text_to_image_recall_at_1"]
         logger.info("done: text to image recall@1 %.2f %% on test, in %s", found, folder)
     elif "knn1_accuracy" in metrics:
