@@ -137,7 +137,7 @@ class TrainingOptions(Options):
     shift: int = Field(default=0, ge=0)
     initial_scale: float = Field(default=1.0, gt=0, le=1)
     finetune_fraction: float = Field(default=0.3, gt=0, le=1)
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     compile: Literal["auto", "always", "never"] = "auto"
     checkpoint_every: int = Field(default=1, ge=1)

@@ -18,6 +18,7 @@ import torch
 
 from likewise.comparison import Comparison, compare
 from likewise.comparison.on_ray import _outcome
+from likewise.comparison.processes import _Pool
 from likewise.comparison.work import Outcome, Work, perform
 from likewise.errors import Interrupted, RecipeError
 from likewise.models import EmbeddingModel
@@ -146,3 +147,13 @@ def test_an_engine_that_there_is_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="with 0 jobs"):
         compare(RECIPES, out=tmp_path / "out", jobs=0)
     assert not (tmp_path / "out").exists()
+
+
+def test_processes_may_start_processes_of_their_own() -> None:
+    """Those that decode images which do not fit in memory: a daemonic process could not."""
+    with _Pool(1) as pool:
+        [worker] = pool.workers
+        assert worker.process.is_alive()
+        assert not worker.process.daemon
+    worker.process.join(20)
+    assert not worker.process.is_alive()

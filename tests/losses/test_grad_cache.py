@@ -49,6 +49,20 @@ def test_every_loss_in_chunks_equals_the_whole_batch(case: Case) -> None:
             same_gradients([a.grad], [b.grad])
 
 
+def test_gradients_of_half_precision_embeddings_are_not_rounded_to_zero() -> None:
+    """A mean over many rows gives each a gradient that float16 does not have; a scaler comes after the loss."""
+    scale = 2.0**16
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    encoder = nn.Linear(4, 3)
+
+    def embed(images: Tensor) -> Tensor:
+        return encoder(images).half()
+
+    cache = losses.GradCache(lambda e: e.sum() * 1e-9, chunk_size=2, backward=lambda value: (value * scale).backward())
+    cache.backward([(embed, x)])
+    torch.testing.assert_close(encoder.bias.grad / scale, torch.full((3,), 6e-9), rtol=1e-2, atol=0)
+
+
 @pytest.mark.parametrize("chunk_size", [1, 3, 11, 100])
 def test_no_more_rows_than_a_chunk_have_a_graph(chunk_size: int) -> None:
     x, labels = batch()

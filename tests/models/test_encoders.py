@@ -15,6 +15,7 @@ from likewise.models import (
     encoder_names,
     find_encoder,
 )
+from likewise.models.small_cnn import _largest_of_nine
 
 # The encoder transformers needs a source: tests/models/test_pretrained.py makes one.
 ENCODERS = [name for name in encoder_names() if name != "transformers"]
@@ -53,6 +54,12 @@ def test_an_embedding_does_not_depend_on_its_batch(name: str) -> None:
     images = torch.randint(0, 256, (7, 3, 20, 20), dtype=torch.uint8)
     together, apart = model.embed(images), model.embed(images, batch_size=1)
     torch.testing.assert_close(torch.from_numpy(together), torch.from_numpy(apart), rtol=1e-4, atol=1e-5)
+
+
+def test_windows_for_metal_are_those_of_the_adaptive_pooling() -> None:
+    for height, width in [(1, 2), (2, 3), (4, 5), (7, 8), (9, 11)]:
+        grid = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(height))
+        assert torch.equal(_largest_of_nine(grid), torch.nn.functional.adaptive_max_pool2d(grid, 3))
 
 
 def test_siamese_cnn_is_the_course_sheets_network() -> None:

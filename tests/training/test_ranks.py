@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -76,6 +77,14 @@ def test_two_ranks_take_the_steps_of_one_process(
     assert two.embeddings("test").ids == one.embeddings("test").ids
     assert (tmp_path / "two" / "metrics.jsonl").read_text().count("\n") == 3
     assert (tmp_path / "two" / "log.txt").read_text().count("training ") == 1
+
+
+def test_in_chunks_two_ranks_measure_the_model_that_is_saved(tmp_path: Path, two_ranks: RankPool) -> None:
+    """Chunks leave each rank running averages of its own; the run has those of rank 0."""
+    two_ranks.run(train_on_a_rank, shared("contrastive", epochs=1, gradcache=10), tmp_path / "run")
+    run = Run.load(tmp_path / "run")
+    found = run.model.embed(run.data().test.images)
+    np.testing.assert_allclose(found, run.embeddings("test").embeddings, rtol=1e-4, atol=1e-5)
 
 
 def stop_on_rank_1(recipe: Recipe, folder: Path) -> str:

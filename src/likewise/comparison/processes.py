@@ -88,7 +88,7 @@ class _Worker:
     def __init__(self, context: Any, threads: int, gpu: str | None) -> None:
         self.number: int | None = None
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, threads, gpu), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, threads, gpu))
         self.process.start()
         theirs.close()  # so that the end of the process closes the connection
 

@@ -6,7 +6,6 @@ A piece is a recipe and a folder. Whoever does it, here or in another process or
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from likewise.comparison.rows import Search
 from likewise.comparison.search import search, trials_folder
 from likewise.errors import Interrupted, LikewiseError
+from likewise.models.device import release_memory
 from likewise.recipe import Recipe
 from likewise.training import train
 
@@ -79,7 +79,7 @@ def perform(work: Work, *, quiet: bool) -> Outcome:
         error.__cause__ = error.__context__ = None
         return Outcome(error=error.with_traceback(None))
     finally:
-        gc.collect()  # model and features of a run refer to each other, and would lie there while the next piece trains
+        release_memory()  # model and features of a run would lie there while the next piece trains
 
 
 def in_sequence(*, quiet: bool) -> Engine:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from likewise.models.device import to_device
+
 __all__ = ["from_lab", "to_lab"]
 
 # IEC 61966-2-1: linear RGB to XYZ, divided by the white point, so that white is (1, 1, 1).
@@ -31,7 +33,7 @@ def to_lab(images: Tensor) -> Tensor:
     rgb = images.float() / 255
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     with torch.autocast(images.device.type, enabled=False):  # in bfloat16 lightness has steps of a quarter
-        xyz = torch.einsum("ij,njhw->nihw", _TO_XYZ.float().to(images.device), linear)
+        xyz = torch.einsum("ij,njhw->nihw", to_device(_TO_XYZ.float(), images.device), linear)
     cube = torch.where(xyz > _EDGE**3, xyz.clamp(min=_EDGE**3) ** (1 / 3), xyz / (3 * _EDGE**2) + 4 / 29)
     x, y, z = cube.unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
@@ -43,6 +45,6 @@ def from_lab(lab: Tensor) -> Tensor:
     y = (lightness + 16) / 116
     cube = torch.stack([y + a / 500, y, y - b / 200], dim=1)
     xyz = torch.where(cube > _EDGE, cube**3, 3 * _EDGE**2 * (cube - 4 / 29))
-    linear = torch.einsum("ij,njhw->nihw", _TO_RGB.float().to(lab.device), xyz).clamp(0, 1)
+    linear = torch.einsum("ij,njhw->nihw", to_device(_TO_RGB.float(), lab.device), xyz).clamp(0, 1)
     rgb = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
     return rgb * 255

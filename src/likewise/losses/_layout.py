@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses._lanes import meetings, stripes
-from likewise.losses._strips import row_strips
+from likewise.losses._strips import row_strips, strip_entries
 
 # fewer classes than this in a tile are barred as boxes, more as single entries
 MOST_BOXES = 12
@@ -166,8 +166,8 @@ class Layout:
         return self._row_ids[rows, None] == self._col_ids[None, cols]
 
     def strips(self, entries: int) -> Iterator[Tile]:
-        """Runs of rows against all columns, of at most so many entries."""
-        for rows in row_strips(*self.shape, self.tile_size, entries):
+        """Runs of rows against all columns, of at most so many entries on a CPU."""
+        for rows in row_strips(*self.shape, self.tile_size, strip_entries(self.row_labels.device, entries)):
             yield Tile(rows, slice(0, self.shape[1]), False)
 
     def _negatives(self, rows: slice, cols: slice, mirrored: bool) -> Iterator[Tile]:

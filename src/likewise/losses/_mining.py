@@ -1,4 +1,4 @@
-"""What miners do that need all distances of a row at once: B rows × M columns, 2^19 numbers at a time, no gradient."""
+"""What miners do that need all distances of a row at once: B rows × M columns, ``strip_entries`` at a time, no gradient."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch, Memory
 from likewise.losses._gather import Group
-from likewise.losses._strips import row_strips, squared_distances
+from likewise.losses._strips import row_strips, squared_distances, strip_entries
 from likewise.losses._tuples import Triplets
 
 
@@ -51,9 +51,9 @@ class Search:
         self.rows = self.batch.rows - center
 
     def strips(self, tile_size: int | None) -> Iterator[Strip]:
-        """The rows in their order, as many at a time as 2^19 distances allow, or ``tile_size``."""
+        """The rows in their order, as many at a time as ``strip_entries`` allows, or ``tile_size``."""
         own = self.batch.own_columns()
-        for part in row_strips(len(self.rows), len(self.columns), tile_size):
+        for part in row_strips(len(self.rows), len(self.columns), tile_size, strip_entries(self.rows.device)):
             yield Strip(
                 torch.arange(part.start, part.stop, device=own.device),
                 self._squared(self.rows[part]),

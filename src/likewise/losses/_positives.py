@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses._batch import LabelledBatch
-from likewise.losses._strips import STRIP_ENTRIES, euclidean, squared_distances, strip_sum
+from likewise.losses._strips import euclidean, squared_distances, strip_entries, strip_sum
 
 # value(metric (B, C), row values (B, 1), column values (1, C)) -> (B, C)
 PairValue = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -45,5 +45,6 @@ def sum_over_positives(
         return torch.where(used_BC, value(m_BC, a_N[part, None], b_M[None, run]), 0).sum()
 
     widest = int((cols_last - cols_first).max()) if on_host and len(rows) else len(columns)
-    step = max(1, min(256, STRIP_ENTRIES // max(widest, 1)))
+    step = max(1, strip_entries(rows.device) // max(widest, 1))
+    step = min(256, step) if on_host else step
     return strip_sum(strip, rows, columns, mine, other, columns=widest, tile_size=step)

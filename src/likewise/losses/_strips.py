@@ -2,7 +2,7 @@
 
 ``fn`` is plain differentiable torch on one strip. Its sum over strips is taken with the gradient of each strip computed
 right after its value, so that one strip and its intermediate results are all that is ever in memory: a strip has at
-most 2^19 entries (2 MiB), B = 64 at M = 8,192. A statistic that a loss then goes on with (a histogram) is a vector;
+most 2^19 entries on a CPU (2 MiB), B = 64 at M = 8,192. A statistic that a loss then goes on with (a histogram) is a vector;
 its strips are computed again backward.
 """
 
@@ -21,7 +21,12 @@ STRIP_ENTRIES = 1 << 19
 StripFunction = Callable[..., Tensor]
 
 
-def row_strips(rows: int, columns: int, tile_size: int | None, entries: int = STRIP_ENTRIES) -> list[slice]:
+def strip_entries(device: torch.device, entries: int = STRIP_ENTRIES) -> int:
+    """How many numbers a strip has: what a processor's cache holds; sixteen times that on a GPU, which less leaves idle."""
+    return entries if device.type == "cpu" else entries << 4
+
+
+def row_strips(rows: int, columns: int, tile_size: int | None, entries: int) -> list[slice]:
     """Runs of rows so that one against all columns has at most so many entries; or of ``tile_size`` rows."""
     step = tile_size or max(1, entries // max(columns, 1))
     return [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
@@ -91,7 +96,7 @@ def strip_sum(
 
     ``columns`` is the width that sets how many rows a strip has; ``tile_size`` sets their number itself.
     """
-    strips = row_strips(len(rows), columns, tile_size)
+    strips = row_strips(len(rows), columns, tile_size, strip_entries(rows.device))
     total: Tensor = _Strips.apply(fn, strips, scalar, rows, *others)  # type: ignore[no-untyped-call]
     return total
 

@@ -17,7 +17,7 @@ from likewise.errors import LossInputError
 from likewise.losses._batch import LabelledBatch
 from likewise.losses._checks import may_look
 from likewise.losses._space import without_zero
-from likewise.losses._strips import STRIP_ENTRIES
+from likewise.losses._strips import strip_entries
 
 
 class Triplets(NamedTuple):
@@ -99,7 +99,7 @@ class _Measure(torch.autograd.Function):
         ctx.metric = metric
         other = (x if y is None else y).detach()
         out = x.new_empty(len(i))
-        for part in _parts(len(i), x.shape[1]):
+        for part in _parts(len(i), x.shape[1], x.device):
             a, b = x.detach().index_select(0, i[part]), other.index_select(0, j[part])
             # linalg.vecdot would make a matrix product of each pair of it, thirty times slower on the CPU
             torch.sum(a.mul_(b) if metric == "dot" else a.sub_(b).square_(), dim=1, out=out[part])
@@ -116,7 +116,7 @@ class _Measure(torch.autograd.Function):
         g_N = grads[0] if distance is None else grads[0] / (2 * without_zero(distance.clone()))
         dx = torch.zeros_like(x)
         other, dy = (x, dx) if y is None else (y, torch.zeros_like(y))
-        for part in _parts(len(i), x.shape[1]):
+        for part in _parts(len(i), x.shape[1], x.device):
             a, b, g = x.index_select(0, i[part]), other.index_select(0, j[part]), g_N[part, None]
             if ctx.metric == "dot":
                 dx.index_add_(0, i[part], g * b)
@@ -128,8 +128,8 @@ class _Measure(torch.autograd.Function):
         return dx, None if y is None else dy, None, None, None
 
 
-def _parts(count: int, width: int) -> list[slice]:
-    step = max(1, STRIP_ENTRIES // width)
+def _parts(count: int, width: int, device: torch.device) -> list[slice]:
+    step = max(1, strip_entries(device) // width)
     return [slice(k, min(k + step, count)) for k in range(0, count, step)]
 
 

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from likewise.errors import LossInputError
+from likewise.losses._checks import upcast
+from likewise.losses._random import random_states, set_random_states
 
 Inputs = Tensor | Mapping[str, Tensor] | Sequence[Tensor]
 Encoder = Callable[..., Tensor | tuple[Tensor, ...]]
@@ -126,21 +128,21 @@ class _Chunk:
     tower: int
     rows: slice = field(init=False)  # among the rows of its tower
     outputs: slice = field(init=False)  # of its tower, among the arguments of the loss
-    states: list[Tensor] = field(default_factory=list)
+    states: dict[str, Tensor] = field(default_factory=dict)
     wanted: list[Tensor] = field(default_factory=list)
     extra: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def run(self) -> tuple[Tensor, ...]:
         """The embeddings; the second time with the draws of the first."""
-        devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+        now = random_states(_tensors(self.inputs))
         if not self.states:
-            self.states = [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in devices)]
+            self.states = now
             return self._call()
-        with torch.random.fork_rng(devices=devices):
-            torch.set_rng_state(self.states[0])
-            for device, state in zip(devices, self.states[1:], strict=False):
-                torch.cuda.set_rng_state(state, device)
+        set_random_states(self.states)
+        try:
             return self._call()
+        finally:
+            set_random_states(now)
 
     def _call(self) -> tuple[Tensor, ...]:
         if isinstance(self.inputs, Tensor):
@@ -173,7 +175,8 @@ def _embed(chunks: list[_Chunk]) -> list[Tensor]:
                 made.append(chunk.run())
             chunk.rows = slice(start, start + len(made[-1][0]))
             start = chunk.rows.stop
-        whole = [torch.cat(parts).requires_grad_() for parts in zip(*made, strict=True)]
+        # in half precision the gradient of one embedding of many would be zero, or out of range where a scaler multiplies it
+        whole = [upcast(torch.cat(parts)).requires_grad_() for parts in zip(*made, strict=True)]
         for chunk in own:
             chunk.outputs = slice(len(leaves), len(leaves) + len(whole))
         leaves += whole

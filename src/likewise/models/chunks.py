@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from likewise.losses._random import random_states, set_random_states
+
 __all__ = ["in_chunks"]
 
 
@@ -33,6 +35,23 @@ def _averages_stay(module: nn.Module) -> Iterator[None]:
             layer.momentum = momentum
 
 
+@contextmanager
+def _drawing_again(states: dict[str, Tensor], images: Tensor) -> Iterator[None]:
+    """Draw from ``states``, and go on afterwards as if nothing had been drawn."""
+    now = random_states([images])
+    set_random_states(states)
+    try:
+        yield
+    finally:
+        set_random_states(now)
+
+
+@contextmanager
+def _second_pass(module: nn.Module, states: dict[str, Tensor], images: Tensor) -> Iterator[None]:
+    with _averages_stay(module), _drawing_again(states, images):
+        yield
+
+
 def in_chunks(module: nn.Module, function: Callable[[Tensor], Tensor], images: Tensor, size: int) -> Tensor:
     """``function(images)``, computed by chunks of nearly equal size.
 
@@ -47,7 +66,11 @@ def in_chunks(module: nn.Module, function: Callable[[Tensor], Tensor], images: T
     """
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _averages_stay(module)
+        return nullcontext(), _second_pass(module, random_states([images]), images)
 
     parts = images.tensor_split(-(-len(images) // size))
-    return torch.cat([checkpoint(function, part, use_reentrant=False, context_fn=contexts) for part in parts])
+    # torch's own keeping of random states knows nothing of Metal
+    passed = [
+        checkpoint(function, part, use_reentrant=False, context_fn=contexts, preserve_rng_state=False) for part in parts
+    ]
+    return torch.cat(passed)

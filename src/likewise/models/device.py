@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,10 @@ from likewise.errors import ModelError
 if TYPE_CHECKING:
     from likewise.models.embedding_model import EmbeddingModel
 
-__all__ = ["place", "to_device"]
+__all__ = ["place", "release_memory", "to_device"]
+
+PAGEABLE = 1 << 16
+"""Bytes from which a copy to CUDA out of pageable memory makes the host wait for the device; smaller ones are staged."""
 
 
 def place(model: EmbeddingModel, device: str) -> EmbeddingModel:
@@ -33,10 +37,20 @@ def place(model: EmbeddingModel, device: str) -> EmbeddingModel:
         ) from error
 
 
+def release_memory() -> None:
+    """Free what finished work left: objects that refer to each other, and a GPU's blocks that only torch knows to be free."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 def to_device(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """``x``, which is on the host or there already, on ``device``.
 
     The host does not wait for what a CUDA device still has to do. Elsewhere it does: Metal would read the memory of ``x``
     after it is freed.
     """
-    return x.to(device, dtype, non_blocking=device.type == "cuda")
+    on_gpu = device.type == "cuda"
+    if on_gpu and x.device.type == "cpu" and x.nbytes > PAGEABLE:
+        x = x.pin_memory()
+    return x.to(device, dtype, non_blocking=on_gpu)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
@@ -55,8 +56,18 @@ class SmallCNN(Encoder):
         """(N, C, H, W) float to (N, 9 · widths[-1]) float."""
         grid: Tensor = self.body(self.stem(images))
         if grid.shape[2:] != (3, 3):
-            grid = F.adaptive_max_pool2d(grid, 3)
+            grid = _largest_of_nine(grid) if grid.device.type == "mps" else F.adaptive_max_pool2d(grid, 3)
         return grid.flatten(1)
+
+
+def _largest_of_nine(grid: Tensor) -> Tensor:
+    """``adaptive_max_pool2d(grid, 3)``: torch's for Metal takes other windows where a side is no multiple of three."""
+
+    def windows(side: int) -> list[slice]:
+        return [slice(k * side // 3, -(-(k + 1) * side // 3)) for k in range(3)]
+
+    rows, columns = (windows(side) for side in grid.shape[2:])
+    return torch.stack([torch.stack([grid[:, :, r, c].amax((2, 3)) for c in columns], 2) for r in rows], 2)
 
 
 class SmallCNNOptions(EncoderOptions):

@@ -63,15 +63,17 @@ class _Normalize(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance, total = ctx.saved_tensors
-        # With mean and variance taken as constants: torch's own kernel, and the two sums that it needs anyway …
+        # With mean and variance taken as constants: torch's own kernel, and the two sums that it needs anyway. On CUDA it
+        # gives them only where there is a weight, and takes mean and deviation as a forward pass would have saved them.
+        own = torch.ones_like(mean) if weight is None else weight
         direct, along, plain = torch.ops.aten.native_batch_norm_backward(
             grads[0].contiguous(memory_format=_format_of(x)),
             x,
-            weight,
+            own,
             mean,
             variance,
-            None,
-            None,
+            mean,
+            (variance + ctx.eps).rsqrt(),
             False,
             ctx.eps,
             [True, True, True],

@@ -130,7 +130,8 @@ class Colorization(Objective):
         row = node[:, 0] * NODES + node[:, 1]
         near, soft = self.near[row], self.near_weights[row]  # M 5
         if self.training:
-            self.counts += sum_over_ranks(torch.bincount(near[:, 0], minlength=len(self.counts)), self.group)
+            met = torch.zeros_like(self.counts).index_add_(0, near[:, 0], torch.ones_like(near[:, 0]))
+            self.counts += sum_over_ranks(met, self.group)
         share = (self.counts / self.counts.sum()).to(self.kernel.dtype)
         weights = rebalancing_weights(share, self.kernel, 1 - self.options.rebalance)
         scores = self._scores(lab[:, :1]).permute(0, 2, 3, 1).flatten(0, 2)  # M Q

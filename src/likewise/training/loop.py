@@ -2,7 +2,7 @@
 
 Everything a step depends on is either in the checkpoint (weights, optimiser, random states, sums) or a function of the
 recipe's seed and the position (batches, augmentation, learning rate). So a run that is killed anywhere and resumed takes
-exactly the steps that an uninterrupted one takes, and ends with the same bits.
+exactly the steps that an uninterrupted one takes, and ends with the same bits; on a GPU up to the order of its sums.
 
 On several ranks all of them go through this loop. Each plans the whole batch and takes its part of it; the loss is that
 of the whole batch on every rank, so all see the same numbers and stop at the same step. Rank 0 alone looks at

@@ -12,7 +12,7 @@ One process is the same code with nobody to wait for.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -127,6 +127,14 @@ class Ranks:
         with self.naming_the_lost():
             dist.broadcast_object_list(content, src=0, group=self._control)
         return content[0]
+
+    def follow_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give all ranks the values that rank 0 has of tensors on the device of the run."""
+        if self.group is None:
+            return
+        with self.naming_the_lost():
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0, group=self.group)
 
     def share(self, items: Sequence[Result]) -> list[Sequence[Result]]:
         """Items cut into one run of neighbours for each rank; the first rank's is the longest."""

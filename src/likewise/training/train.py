@@ -15,6 +15,7 @@ import torch
 from likewise.data import ImageDataset, Splits
 from likewise.errors import RecipeError, RunError
 from likewise.models import EmbeddingModel, save_model
+from likewise.models.device import release_memory
 from likewise.recipe import Budget, Recipe
 from likewise.recipes import load_recipe
 from likewise.training.build import build_objective
@@ -196,6 +197,7 @@ def train_in(
         if events:
             events.close()
     began = time.perf_counter()
+    ranks.follow_first(model.buffers())  # running averages of norms that each rank keeps for itself
     ranks.on_first(lambda: save_model(model, folder / "model"))
     with ranks.naming_the_lost(), torch.compiler.set_stance("force_eager"):
         if measured is None:
@@ -274,6 +276,7 @@ def _stage(folder: Path, recipe: Recipe, index: int, *, quiet: bool, measured: M
         if not finished:
             logger.info("stage %d of %d: %s", index + 1, len(recipe.before) + 1, name)
             train_in(inner, plan, quiet=quiet, measured=measured, ranks=ranks)
+            release_memory()  # for the next stage
         ranks.agree(0)
     metrics: dict[str, float] = read_json(inner / "metrics.json")
     return metrics

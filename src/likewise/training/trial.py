@@ -7,7 +7,6 @@ ever embedded, so nothing can be chosen on them.
 from __future__ import annotations
 
 import functools
-import gc
 import shutil
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from likewise.data import Splits
 from likewise.errors import RecipeError
 from likewise.evaluation import knn
 from likewise.models import EmbeddingModel
+from likewise.models.device import release_memory
 from likewise.recipe import Recipe
 from likewise.training.files import read_json
 from likewise.training.measure import embed_split
@@ -40,7 +40,7 @@ def try_out(recipe: Recipe, folder: Path, *, quiet: bool = False) -> dict[str, f
     with open_folder(folder, recipe, resume=True), logging_to(folder / "log.txt"):
         if not (folder / "metrics.json").is_file():
             train_in(folder, recipe, quiet=quiet, measured=functools.partial(_validate, recipe))
-            gc.collect()  # the next trial has the memory of this one
+            release_memory()  # for the next trial
         for unneeded in ("checkpoints", "model", "stages"):
             shutil.rmtree(folder / unneeded, ignore_errors=True)
         found: dict[str, float] = read_json(folder / "metrics.json")
