@@ -82,10 +82,9 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Labels, pair labels and positives on ``device``; indices, captions and draws stay where they are."""
-        moved = {
-            name: value for name in ("labels", "different", "positives") if (value := getattr(self, name)) is not None
-        }
-        return self._replace(**{name: to_device(value, device) for name, value in moved.items()})
+        given = {name: getattr(self, name) for name in ("labels", "different", "positives")}
+        moved: dict[str, Any] = {name: to_device(x, device) for name, x in given.items() if x is not None}
+        return self._replace(**moved)
 
     @property
     def generator(self) -> Draws:
