@@ -32,7 +32,14 @@ def test_the_page_stands_alone_and_leads_to_the_runs(make_comparison: Make) -> N
     assert {"script", "link"}.isdisjoint(seen.tags)
     outside = [link for link in seen.asked if not link.startswith(("data:image/png;base64,", "#"))]
     assert outside == ["cells/fashion-siamese/train-all/seed-0/report.html"]
-    assert {"accuracy", "sample_efficiency", "recall_at_k", "embeddings", "training_time"} <= seen.anchors
+    assert {
+        "accuracy",
+        "sample_efficiency",
+        "recall_at_k",
+        "embeddings",
+        "similarities",
+        "training_time",
+    } <= seen.anchors
     assert {path.stem for path in (folder / "figures").iterdir()} <= seen.anchors
 
 

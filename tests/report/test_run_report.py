@@ -65,7 +65,8 @@ def test_the_page_stands_alone(make_run: Make) -> None:
     assert re.search(r"url\(|@import|https?://", html) is None
     names = {path.stem for path in (run.folder / "figures").glob("*.png")}
     assert names == {
-        "embedding", "neighbors", "recall_at_k", "confusion", "worst_errors", "training", "training_images", "pairs",
+        "embedding", "similarities", "neighbors", "recall_at_k", "confusion", "worst_errors", "training",
+        "training_images", "pairs",
     }  # fmt: skip
     assert names <= seen.anchors
     assert len(seen.images) == len(names)
@@ -205,7 +206,7 @@ def test_pictures_shrink_until_the_page_fits(make_run: Make, monkeypatch: pytest
     assert full > 500_000
     monkeypatch.setattr(page, "LIMIT", limit)
     assert write_run_report(run, data).stat().st_size <= limit
-    assert len(read(run)[1].images) == 8
+    assert len(read(run)[1].images) == 9
     monkeypatch.setattr(page, "LIMIT", 5000)
     with pytest.raises(RunError, match=r"text of the report.*5,000 bytes"):
         write_run_report(run, data)

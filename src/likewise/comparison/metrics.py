@@ -50,6 +50,8 @@ _METRICS = (
     Metric("knn1_f1_macro", "1-NN F1", "fraction", True),
     *(Metric(f"class_recall_at_{k}", f"class recall@{k}", "fraction", True) for k in range(1, 6)),
     Metric("effective_rank", "effective rank", "dimensions", True),
+    Metric("alignment", "alignment", "number", False),
+    Metric("uniformity", "uniformity", "number", False),
     Metric("train_seconds", "training seconds", "s", False),
     Metric("total_seconds", "total seconds", "s", False),
     Metric("train_steps", "training steps", "steps", False),

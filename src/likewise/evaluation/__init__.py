@@ -27,6 +27,7 @@ from likewise.evaluation.linear_probe import LinearProbeResult, linear_probe
 from likewise.evaluation.linear_retrieval import LinearBaseline, cca_retrieval, chance_recall, ridge_retrieval
 from likewise.evaluation.modalities import ModalityGeometry, modality_geometry
 from likewise.evaluation.nearest import nearest
+from likewise.evaluation.pair_similarities import PairSimilarities, pair_similarities
 from likewise.evaluation.project import project
 from likewise.evaluation.rating_agreement import RatingAgreement, rating_agreement
 from likewise.evaluation.retrieval import RetrievalResult, retrieval
@@ -54,6 +55,7 @@ __all__ = [
     "LinearMap",
     "LinearProbeResult",
     "ModalityGeometry",
+    "PairSimilarities",
     "Paired",
     "PairedDifference",
     "RankedQueries",
@@ -93,6 +95,7 @@ __all__ = [
     "modality_geometry",
     "nearest",
     "one_class_anomaly",
+    "pair_similarities",
     "paired_bootstrap",
     "project",
     "prompt_ensemble",

@@ -8,15 +8,19 @@ from functools import partial
 
 from likewise.comparison.metrics import MAIN_METRIC
 from likewise.errors import LikewiseError
+from likewise.evaluation import pair_similarities
 from likewise.report.comparison_view import ComparisonView
 from likewise.report.figures.accuracy_intervals import Estimate, draw_accuracy_intervals
+from likewise.report.figures.alignment_uniformity import Shape, draw_alignment_uniformity
 from likewise.report.figures.embedding_panels import Panel, draw_embedding_panels
 from likewise.report.figures.label_noise import draw_label_noise
 from likewise.report.figures.objective_recall import draw_objective_recall
 from likewise.report.figures.sample_efficiency import draw_sample_efficiency
+from likewise.report.figures.similarities import SimilarityPanel, draw_similarities
 from likewise.report.figures.training_time import draw_training_time
 from likewise.report.picture import Picture
 from likewise.report.projection import METHOD_WORDS, projected
+from likewise.report.run_pictures import IN_ORDER
 from likewise.report.wording import duration, percent
 from likewise.report.words import describe_metric
 
@@ -39,6 +43,8 @@ def comparison_pictures(view: ComparisonView) -> list[Picture]:
         *_unseen(view),
         *_recall(view, key),
         *_maps(view, key),
+        *_similarities(view, key),
+        *_shapes(view, key),
         *_time(view, key),
     ]
 
@@ -211,6 +217,59 @@ def _maps(view: ComparisonView, condition: str) -> list[Picture]:
             "distances between groups do.",
             f"Scatter plots of test images, one per objective: {'; '.join(f'{p.label}, {p.words}' for p in panels)}.",
             partial(draw_embedding_panels, panels, names, title=title),
+        )
+    ]
+
+
+def _similarities(view: ComparisonView, condition: str) -> list[Picture]:
+    from likewise.training.run import Run
+
+    panels = []
+    for recipe, folder in view.showcase(condition).items():
+        try:
+            test = Run.load(folder).embeddings("test")
+        except LikewiseError:
+            continue  # said where the embeddings are drawn
+        found = pair_similarities(test.embeddings, test.labels) if test.labeled else None
+        if found is not None:
+            panels.append(SimilarityPanel(view.labels[recipe], f"in order: {percent(found.auroc)}", found))
+    if not panels:
+        return []
+    return [
+        Picture(
+            "similarities",
+            "What each objective calls alike",
+            f"Cosines of all pairs of up to {panels[0].found.images:,} test images, of one run of each objective "
+            f"({view.words(condition)}, first finished seed). {IN_ORDER}",
+            f"Histograms of the cosine of two test images: {'; '.join(f'{p.label}, {p.words}' for p in panels)}.",
+            partial(draw_similarities, panels, title="What each objective calls alike"),
+        )
+    ]
+
+
+def _shapes(view: ComparisonView, condition: str) -> list[Picture]:
+    """Alignment against uniformity; a single point says nothing that the table does not."""
+    alignments = {item.place: item for item in view.estimates(condition, "alignment")}
+    shapes = [
+        Shape(
+            item.label, item.place, item.mean, alignments[item.place].mean,
+            tuple(zip(item.values, alignments[item.place].values, strict=False)),
+        )
+        for item in view.estimates(condition, "uniformity")
+        if item.place in alignments
+    ]  # fmt: skip
+    if len(shapes) < 2:
+        return []
+    said = "; ".join(f"{shape.label} {shape.alignment:.2f} and {shape.uniformity:.2f}" for shape in shapes)
+    return [
+        Picture(
+            "alignment_uniformity",
+            "Tight classes against an even space",
+            "Of the normalised embeddings of the test images. Alignment is the mean squared distance of two images of a class, "
+            "uniformity the log of the mean Gaussian potential of two images (Wang & Isola 2020). Contrastive objectives look "
+            "for both to be low; large points are means over seeds, small ones the seeds.",
+            f"Alignment and uniformity: {said}.",
+            partial(draw_alignment_uniformity, shapes, subtitle=view.words(condition)),
         )
     ]
 

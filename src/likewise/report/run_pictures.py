@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from likewise.evaluation import pair_similarities
 from likewise.report.figures.confusion import WITH_NUMBERS, confusion_matrix, draw_confusion, most_confused
 from likewise.report.figures.embedding import draw_embedding
 from likewise.report.figures.loss_curves import draw_loss_curves
 from likewise.report.figures.names import class_name
 from likewise.report.figures.recall_curve import draw_recall_curve
+from likewise.report.figures.similarities import SimilarityPanel, draw_similarities
 from likewise.report.picture import Picture
 from likewise.report.projection import METHOD_WORDS, Projection, projected
 from likewise.report.wording import count, percent
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from likewise.training.run import Run
 
 MOST_K = 10
+IN_ORDER = (
+    "In order is the share of comparisons in which a pair of one class is more alike than a pair of different classes: 50 % is "
+    "chance, and at 100 % one threshold tells same from different."
+)
 
 
 def baseline_lines(evaluation: Mapping[str, Any], dimension: int) -> dict[str, float]:
@@ -56,6 +62,7 @@ def numeric_pictures(run: Run, records: pa.Table | None) -> list[Picture]:
     """All pictures of a run that need no images."""
     baselines = baseline_lines(run.evaluation, run.recipe.embedding_dim)
     pictures = [_map(run)] if (run.folder / "embeddings" / "test.parquet").is_file() else []
+    pictures += _similarities(run) if pictures else []
     pictures += [*_confusion(run, records), *_recall(run, records, baselines)]
     return [*pictures, *_losses(run, baselines)]
 
@@ -96,6 +103,25 @@ def _map(run: Run) -> Picture:
             axis_names=axis_names, measured_axes=view.method in ("itself", "pca"),
         ),
     )  # fmt: skip
+
+
+def _similarities(run: Run) -> list[Picture]:
+    test = run.embeddings("test")
+    found = pair_similarities(test.embeddings, test.labels) if test.labeled else None
+    if found is None:
+        return []
+    shown = count(found.images, "test image") + ("" if found.images == len(test) else f" of {len(test):,}")
+    words = f"{shown}, all pairs; in order: {percent(found.auroc)}"
+    title = "What it calls alike"
+    return [
+        Picture(
+            "similarities",
+            title,
+            f"Cosines of the embeddings of all pairs of {shown}, by whether they are of one class. {IN_ORDER}",
+            f"Histograms of the cosine of two test images, of one class and of different classes: {words}.",
+            partial(draw_similarities, [SimilarityPanel("", words, found)], title=title),
+        )
+    ]
 
 
 def _classes_in(view: Projection, names: tuple[str, ...]) -> str:

@@ -32,6 +32,7 @@ ORDER = (
     "similarity_matrix",
     "modalities",
     "embedding",
+    "similarities",
     "task_examples",
     "neighbors",
     "recall_at_k",
