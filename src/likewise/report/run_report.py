@@ -1,7 +1,7 @@
 """The report of one run: pictures into ``figures/``, then ``report.html``, which explains the run to a stranger.
 
-Besides the projection (16 s by t-SNE for 3,000 points, nothing where it is kept from before or the embedding has two
-dimensions) all pictures and the page take about two seconds on one core.
+Besides the projection (16 s by t-SNE for 3,000 points, and as much for each stage before the run; nothing where it is kept
+from before or the embedding has two dimensions) all pictures and the page take about two seconds on one core.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from likewise.report.page import render
 from likewise.report.picture import Picture, save_pictures
 from likewise.report.run_pictures import numeric_pictures, test_records
 from likewise.report.run_summary import chart, sentences, table
-from likewise.report.stages import MEASURES, stage_rows
+from likewise.report.stage_pictures import stage_pictures
+from likewise.report.stages import MEASURES, stage_rows, stages_of
 from likewise.report.task_pictures import task_pictures
 from likewise.report.text_pictures import text_pictures
 from likewise.report.wording import flat
@@ -33,10 +34,12 @@ ORDER = (
     "modalities",
     "embedding",
     "similarities",
+    "stage_spaces",
     "task_examples",
     "neighbors",
     "recall_at_k",
     "confusion",
+    "stage_confusion",
     "worst_errors",
     "few_labels",
     "clusters",
@@ -71,9 +74,9 @@ def write_run_report(run: Run, data: Splits | None = None) -> Path:
         >>> write_run_report(Run.load("runs/a"))  # doctest: +SKIP
         PosixPath('runs/a/report.html')
     """
-    records = test_records(run)
+    records, stages = test_records(run), stages_of(run)
     asked = [*numeric_pictures(run, records), *image_pictures(run, data, records), *task_pictures(run)]
-    asked += [*downstream_pictures(run, data), *text_pictures(run, data)]
+    asked += [*downstream_pictures(run, data), *text_pictures(run, data), *stage_pictures(stages)]
     asked.sort(key=lambda picture: ORDER.index(picture.name))
     pictures = save_pictures(run.folder, asked)
     return render(
@@ -88,7 +91,7 @@ def write_run_report(run: Run, data: Splits | None = None) -> Path:
         sentences=sentences(run),
         chart=chart(run),
         table=table(run),
-        stages=stage_rows(run),
+        stages=stage_rows(stages),
         stage_measures=list(MEASURES.values()),
         intervals_known=bool(run.evaluation.get("intervals")),
         warnings=list(dict.fromkeys([*run.warnings, *(run.evaluation.get("notes") or ())])),

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from likewise.report.figures.confusion import confusion_matrix, draw_confusion, most_confused
+from likewise.report.figures.confusion_pair import Matrix, draw_confusion_pair
 from likewise.report.figures.embedding import draw_embedding
 from likewise.report.figures.label_placement import free_labels, place_labels
 from likewise.report.figures.loss_curves import draw_loss_curves
@@ -70,7 +71,12 @@ def test_figures_of_numbers(classes: int, kind: str, tmp_path: Path) -> None:
     points = (generator.normal(size=(classes, 2))[labels] * 9 + generator.normal(size=(400, 2))).astype(np.float32)
     names = names_of(kind, classes)
     drawn(draw_embedding(points, labels, names, title="A map", measured_axes=True), tmp_path)
-    drawn(draw_confusion(confusion_matrix(labels, (labels * 7) % classes, classes), names), tmp_path)
+    counts = confusion_matrix(labels, (labels * 7) % classes, classes)
+    drawn(draw_confusion(counts, names), tmp_path)
+    before = Matrix("after pretrain", "1-NN 14.0 %", counts)
+    drawn(
+        draw_confusion_pair(before, Matrix("at the end", "1-NN 100.0 %", np.diag(counts.sum(axis=1))), names), tmp_path
+    )
 
 
 def test_figures_without_labels(tmp_path: Path) -> None:

@@ -60,10 +60,7 @@ def draw_confusion(counts: NDArray[np.int64], class_names: Sequence[str], *, dec
     """
     classes = len(counts)
     numbers = classes <= WITH_NUMBERS
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    diagonal = np.eye(classes, dtype=bool)
-    colors = np.where(diagonal[:, :, None], RIGHTS(shares / 100), ERRORS(np.sqrt(shares / 100)))
-    colors[(~diagonal) & (counts == 0)] = 1.0
+    shares, colors = row_shares(counts), cell_colors(counts)
     figure = new_figure(5.6 if numbers else 5.3)
     axes = figure.add_subplot()
     axes.imshow(colors, interpolation="nearest")
@@ -81,27 +78,48 @@ def draw_confusion(counts: NDArray[np.int64], class_names: Sequence[str], *, dec
                 label.set(ha="right", rotation_mode="anchor")
         axes.set_yticks(range(classes), names, fontsize=size)
         axes.tick_params(length=0, colors=INK)
-        _write_numbers(axes, shares, counts, colors)
+        write_shares(axes, shares, counts, colors, fontsize=10 if classes <= 10 else 7.5)
     axes.set_xlabel(f"predicted class ({decided_by})" + ("" if numbers else ", by number"))
     axes.set_ylabel("true class" + ("" if numbers else ", by number"))
     headline(axes, "Confusion matrix", "per cent of each true class; blue right, orange wrong")
     return figure
 
 
-def _write_numbers(
-    axes: Axes, shares: NDArray[np.float64], counts: NDArray[np.int64], colors: NDArray[np.float64]
+def row_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(K, K) per cent of the row; a class without a test image has zeros.
+
+    Example:
+        >>> row_shares(np.array([[3, 1], [0, 0]])).tolist()
+        [[75.0, 25.0], [0.0, 0.0]]
+    """
+    shares: NDArray[np.float64] = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return shares
+
+
+def cell_colors(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(K, K, 4) colours of the cells: blue on the diagonal, orange beside it, white where there is nothing."""
+    shares, diagonal = row_shares(counts), np.eye(len(counts), dtype=bool)
+    colors = np.where(diagonal[:, :, None], RIGHTS(shares / 100), ERRORS(np.sqrt(shares / 100)))
+    colors[(~diagonal) & (counts == 0)] = 1.0
+    return colors
+
+
+def write_shares(
+    axes: Axes,
+    shares: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    colors: NDArray[np.float64],
+    *,
+    fontsize: float,
+    wide: float | None = None,
 ) -> None:
-    classes = len(counts)
+    """The share in every cell that has any, readable on its colour; one of three digits in the size ``wide``."""
     luminance = (colors[..., :3] ** 2.2) @ np.array([0.2126, 0.7152, 0.0722])
-    size = 10 if classes <= 10 else 7.5
-    for row in range(classes):
-        for column in range(classes):
-            share = shares[row, column]
-            if counts[row, column] == 0:
-                continue
-            text = f"{share:.0f}" if share >= 0.95 else f"{share:.1f}".lstrip("0")
-            dark = luminance[row, column] < 0.24
-            axes.text(
-                column, row, text, ha="center", va="center", fontsize=size,
-                color="white" if dark else INK, fontweight="bold" if row == column else "normal",
-            )  # fmt: skip
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        share = shares[row, column]
+        text = f"{share:.0f}" if share >= 0.95 else f"{share:.1f}".lstrip("0")
+        axes.text(
+            column, row, text, ha="center", va="center", fontsize=wide if wide and len(text) > 2 else fontsize,
+            color="white" if luminance[row, column] < 0.24 else INK,
+            fontweight="bold" if row == column else "normal",
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The embeddings of the objectives side by side: the same test images, the same colours, one panel each."""
+"""Embeddings side by side, of objectives or of stages: the same test images, the same colours, one panel each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS_OF_NAMES = 11
 
 @dataclass(frozen=True)
 class Panel:
-    """One objective's map: its label, a line below it, (N, 2) float coordinates and (N,) int64 labels."""
+    """One map, of an objective or a stage: its label, a line below it, (N, 2) float coordinates and (N,) int64 labels."""
 
     label: str
     words: str
@@ -34,7 +34,7 @@ def draw_embedding_panels(panels: Sequence[Panel], class_names: Sequence[str], *
     """Panels in two columns (one alone has the whole width).
 
     Args:
-        panels: one per objective.
+        panels: in their order.
         class_names: of all classes, for every panel the same.
         title: of the picture.
     """
