@@ -80,10 +80,13 @@ class TrainingOptions(Options):
         batch_size: images a step (pairs a step for objectives that draw pairs), those of all ranks together.
         gradcache: images whose activations are kept at a time, for batches that do not fit; ``None`` keeps the whole batch's.
             The gradient is the same, at the price of one more forward pass; batch normalisation sees chunks.
-        optimizer: ``adamw`` (Adam where ``weight_decay`` is 0), ``sgd`` with Nesterov momentum, or ``lars``.
+        optimizer: ``adamw`` (Adam where ``weight_decay`` is 0), ``sgd`` or ``lars``.
         learning_rate: highest learning rate of the schedule.
-        weight_decay: decoupled for AdamW; biases and normalisation layers are left out of it.
+        weight_decay: decoupled for AdamW.
+        decay_biases: weight decay acts on biases, normalisation layers and single learnable numbers too, as torch's SGD has
+            it by itself; else on matrices and filters only. LARS leaves them out.
         momentum: of SGD and LARS.
+        nesterov: SGD's momentum is Nesterov's, else the plain one.
         beta2: decay of AdamW's squared gradients.
         lookahead: steps after which the weights go back half of the way to where they were at the last such point (Zhang et
             al. 2019); 0 never does.
@@ -122,7 +125,9 @@ class TrainingOptions(Options):
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    decay_biases: bool = False
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = True
     beta2: float = Field(default=0.999, gt=0, lt=1)
     lookahead: int = Field(default=0, ge=0)
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
@@ -159,6 +164,15 @@ class TrainingOptions(Options):
             raise ValueError(
                 f"initial_scale is {self.initial_scale:g} and freeze is {self.freeze}: what is frozen is computed once, on "
                 "whole images; set initial_scale=1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decays_what_it_can(self) -> Self:
+        if self.decay_biases and self.optimizer == "lars":
+            raise ValueError(
+                "decay_biases is true and optimizer is lars, which leaves biases and normalisation layers out; "
+                "set decay_biases=false, or another optimizer"
             )
         return self
 

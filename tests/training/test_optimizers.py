@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -46,6 +47,34 @@ def test_biases_and_normalisation_are_left_out_of_weight_decay() -> None:
     optimizer = build_optimizer(TrainingOptions(weight_decay=0.1), module)
     decayed = {p for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     assert decayed == {module[0].weight}
+
+
+def test_plain_sgd_is_torchs_own() -> None:
+    """As SupContrast, MoCo and SimSiam train: ``torch.optim.SGD(parameters, lr, momentum, weight_decay)`` and nothing else."""
+    options = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.05}
+    start = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    ours = {}
+    for plain in (True, False):
+        modules = [copy.deepcopy(start) for _ in range(2)]
+        chosen = TrainingOptions(**options, nesterov=not plain, decay_biases=plain)
+        optimizers = [
+            build_optimizer(chosen, modules[0]),
+            torch.optim.SGD(modules[1].parameters(), 0.1, momentum=0.9, weight_decay=0.05),
+        ]
+        for seed in range(3):
+            images = torch.randn(4, 1, 5, 5, generator=torch.Generator().manual_seed(seed))
+            for module, optimizer in zip(modules, optimizers, strict=True):
+                optimizer.zero_grad()
+                module(images).square().mean().backward()
+                optimizer.step()
+        ours[plain] = [p.detach() for p in modules[0].parameters()]
+        same = [torch.allclose(p, q, rtol=1e-6) for p, q in zip(ours[plain], modules[1].parameters(), strict=True)]
+        assert all(same) is plain
+
+
+def test_lars_cannot_decay_biases() -> None:
+    with pytest.raises(ValueError, match="decay_biases is true and optimizer is lars"):
+        TrainingOptions(optimizer="lars", decay_biases=True)
 
 
 def test_layers_close_to_the_pixels_learn_slowest() -> None:

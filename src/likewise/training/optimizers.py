@@ -1,7 +1,8 @@
 """Optimisers and learning-rate schedules, by name.
 
 AdamW and SGD are torch's; LARS (You, Gitman & Ginsburg 2017) is not there and is written here. Weight decay acts on
-matrices and filters only: biases, normalisation layers and single learnable numbers are left out of it.
+matrices and filters only, unless ``decay_biases`` says otherwise: biases, normalisation layers and single learnable numbers
+are left out of it.
 """
 
 from __future__ import annotations
@@ -113,9 +114,9 @@ def look_ahead(optimizer: Optimizer, share: float = 0.5) -> None:
 def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
     """The optimiser that ``options`` name over the parameters of ``module`` that want a gradient.
 
-    Parameters are grouped by their weight decay (none for biases and normalisation layers) and by their learning rate as a
-    multiple of the run's: ``options.encoder_rate`` for the encoders, times ``options.layer_decay`` for each layer behind a
-    parameter's own, and ``module.rate_factors()`` for what the objective names.
+    Parameters are grouped by their weight decay (none for biases and normalisation layers, unless ``options.decay_biases``)
+    and by their learning rate as a multiple of the run's: ``options.encoder_rate`` for the encoders, times
+    ``options.layer_decay`` for each layer behind a parameter's own, and ``module.rate_factors()`` for what the objective names.
 
     Raises:
         TrainingError: no parameter wants a gradient.
@@ -127,7 +128,7 @@ def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
         if parameter.requires_grad:
             others = next((f for prefix, f in named.items() if name.startswith(prefix)), 1.0)
             factor = encoders.get(name, others)
-            gathered.setdefault((factor, parameter.ndim > 1), []).append(parameter)
+            gathered.setdefault((factor, parameter.ndim > 1 or options.decay_biases), []).append(parameter)
     groups = [
         {"params": chosen, "weight_decay": options.weight_decay if decays else 0.0, "lr_factor": factor}
         for (factor, decays), chosen in sorted(gathered.items(), key=lambda item: item[0], reverse=True)
@@ -151,7 +152,7 @@ def build_optimizer(options: TrainingOptions, module: nn.Module) -> Optimizer:
                 groups,
                 lr=options.learning_rate,
                 momentum=options.momentum,
-                nesterov=options.momentum > 0,
+                nesterov=options.nesterov and options.momentum > 0,
                 fused=fused,
             )
         case "lars":
