@@ -3,10 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from likewise.errors import RecipeError
+from likewise.models import EmbeddingModel, InputSpec
 from likewise.recipe import Recipe
 from likewise.recipes import comparison_names, comparison_title, load_recipe, load_recipes, recipe_names
+from likewise.training.length import Length
 from likewise.training.train import resolve
 
 SHORT = {"name": "mine", "data": {"source": "digits"}, "objective": "siamese"}
@@ -38,6 +41,57 @@ def test_the_paper_budget_is_the_course_sheets_setting() -> None:
         "form": "squared",
         "reduction": "sum",
     }
+
+
+def test_the_paper_budget_is_the_keras_examples_and_supcontrasts_setting() -> None:
+    """Dropout, 512 with ReLU, dropout, classes; and one linear layer on 2,048 features, SGD 5 on batches of 512."""
+    plain = load_recipe("cifar10-resnet50-crossentropy", budget="paper")
+    model = EmbeddingModel(
+        plain.encoder,
+        InputSpec(channels=3, height=32, width=32, mean=(0.5,) * 3, std=(0.2,) * 3),
+        embedding_dim=plain.embedding_dim,
+        hidden=plain.hidden,
+        dropout=plain.dropout,
+        head=plain.head,
+    )
+    kinds = [type(layer).__name__ for layer in model.embedding]
+    assert kinds == ["Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert model.embedding[1].weight.shape == (512, 2048)
+    assert {layer.p for layer in model.embedding if isinstance(layer, nn.Dropout)} == {0.5}
+    tuned = load_recipe("cifar10-resnet50-npairs-finetune", budget="paper")
+    rates = [
+        (part.training.learning_rate, part.training.encoder_rate) for part in (tuned.stage(0), tuned.stage(1), tuned)
+    ]
+    assert rates == [(1e-3, 1.0), (1e-3, 1.0), (1e-3 / 4, 0.4)]
+    linear = load_recipe("cifar10-resnet50-supcon", budget="paper")
+    pretrain = linear.stage(0)
+    for part, batch, rate, decay in ((pretrain, 1024, 0.5, 1e-4), (linear, 512, 5.0, 0.0)):
+        assert (part.head, part.embedding_dim, part.hidden, part.dropout) == ("none", 2048, None, 0.0)
+        options = part.training
+        assert (options.optimizer, options.momentum, options.nesterov) == ("sgd", 0.9, False)
+        assert (options.batch_size, options.learning_rate, options.weight_decay) == (batch, rate, decay)
+    assert (pretrain.training.epochs, linear.training.epochs) == (1000, 100)
+    assert (pretrain.training.freeze, linear.training.freeze) == ("nothing", "encoder")
+
+
+def test_the_paper_budget_has_the_heads_and_the_sgd_of_moco_simsiam_and_dino() -> None:
+    moco, simsiam, dino = (load_recipe(f"cifar10-{name}", budget="paper") for name in ("moco", "simsiam", "dino"))
+    assert moco.objective.hidden_width == 0  # type: ignore[attr-defined]
+    wide = simsiam.objective.model_dump()
+    assert (wide["projector_layers"], wide["width"], wide["predictor_width"]) == (2, 2048, 512)
+    for recipe, decay, biases in ((moco, 5e-4, True), (simsiam, 5e-4, True), (dino, 1e-4, False)):
+        options = recipe.training
+        assert (options.optimizer, options.nesterov, options.decay_biases) == ("sgd", False, biases)
+        assert (options.batch_size, options.learning_rate, options.weight_decay) == (512, 0.06, decay)
+        assert load_recipe(recipe.name, budget="laptop").training.optimizer == "adamw"
+
+
+def test_few_images_are_passed_often_where_only_a_layer_learns() -> None:
+    """216 images in batches of 250 are 20 steps in 20 epochs."""
+    for budget in ("laptop", "paper"):
+        recipe = load_recipe("cifar10-transfer", budget=budget)  # type: ignore[arg-type]
+        probe = recipe.stage(0) if recipe.before else recipe
+        assert (Length.of(probe, 216).steps, Length.of(probe, 4000).steps) == (300, 320)
 
 
 def test_papers_on_views_are_measured_on_the_encoders_features() -> None:

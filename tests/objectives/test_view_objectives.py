@@ -170,6 +170,12 @@ def test_moco_v2_looks_for_the_key_in_the_queue() -> None:
     torch.testing.assert_close(keys, F.normalize(objective.keys(second)))
 
 
+def test_mocos_head_is_linear_where_it_has_no_hidden_layer() -> None:
+    for hidden, layers in ((None, ["Linear", "ReLU", "Linear"]), (0, ["Linear"])):
+        head = build("moco_v2", hidden_width=hidden).head
+        assert [type(layer).__name__ for layer in head] == layers
+
+
 def test_moco_v2_compares_in_full_precision_under_autocast() -> None:
     objective, images = build("moco_v2", temperature=0.05).eval(), pictures()
     with torch.autocast("cpu", torch.bfloat16):

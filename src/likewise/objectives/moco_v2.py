@@ -37,7 +37,8 @@ class MoCoV2Options(ViewObjectiveOptions):
         momentum: of the key network.
         batch_splits: parts of a batch that are normalised on their own, those of all ranks together; 1: none. 8 GPUs in the
             paper.
-        hidden_width: of the projection head; ``None``: as wide as the embedding.
+        hidden_width: of the projection head; ``None``: as wide as the embedding; 0: no hidden layer, the linear head of
+            version 1.
         output_width: of the projection.
     """
 
@@ -47,7 +48,7 @@ class MoCoV2Options(ViewObjectiveOptions):
     queue: int = Field(default=65536, ge=1)
     momentum: float = Field(default=0.999, ge=0, le=1)
     batch_splits: int = Field(default=8, ge=1)
-    hidden_width: int | None = Field(default=None, ge=1)
+    hidden_width: int | None = Field(default=None, ge=0)
     output_width: int = Field(default=128, ge=1)
 
     def build(self, model: EmbeddingModel) -> MoCoV2:
@@ -66,7 +67,8 @@ class MoCoV2(Objective):
         super().__init__(model)
         self.options = options
         width = model.embedding_dim
-        widths = (width, options.hidden_width or width, options.output_width)
+        hidden = () if options.hidden_width == 0 else (options.hidden_width or width,)
+        widths = (width, *hidden, options.output_width)
         self.head = mlp(widths, norm=False, hidden_bias=True, last_bias=True)
         self.keys = MomentumCopy(self.model, self.head)
         self.register_buffer("queue", F.normalize(torch.randn(options.queue, options.output_width)))
