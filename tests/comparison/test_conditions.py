@@ -168,10 +168,60 @@ def test_an_equal_budget_is_that_of_every_run_and_is_stated(stand_in: Any, tmp_p
         compare([CROSS], seeds=1, equal="steps=100", out=tmp_path)
 
 
-def test_an_equal_budget_is_not_asked_of_a_recipe_with_stages(tmp_path: Path) -> None:
-    staged = recipe_of("cross_entropy", before=[{"name": "pretrain", "set": {"objective": "siamese"}}])
-    with pytest.raises(RecipeError, match="digits-crossentropy trains in stages: pretrain before"):
-        compare([staged], equal="steps=100", out=tmp_path)
+def staged(**training: Any) -> Recipe:
+    """Twelve epochs of pairs in batches of 50, four of a frozen encoder in batches of 100, two of the whole."""
+    pretrain = {"objective": "siamese", "training.epochs": 12, "training.batch_size": 50}
+    probe = {"training.epochs": 4, "training.freeze": "encoder"}
+    stages = [{"name": "pretrain", "set": pretrain}, {"name": "probe", "take": "model", "set": probe}]
+    return recipe_of("cross_entropy", before=stages, training={"epochs": 2, "batch_size": 100} | training)
+
+
+@pytest.mark.parametrize(
+    ("equal", "shares"),
+    [
+        ("steps=1000", [800, 133, 67]),  # epochs / batch size: 0.24, 0.04, 0.02
+        ("images=6000", [4800, 800, 400]),  # both images of a pair: 24, 4, 2
+        ("seconds=131", [120.0, 1.0, 10.0]),  # features of a frozen encoder are computed once: 24, 0.2, 2
+    ],
+)
+def test_stages_share_an_equal_budget_as_they_share_the_work(
+    equal: str, shares: list[float], stand_in: Any, tmp_path: Path
+) -> None:
+    stand_in(lambda recipe: 0.8)
+    result = compare([staged(), SIAMESE], seeds=1, equal=equal, out=tmp_path)
+    whole, single = (Run.load(tmp_path / cell.folder).recipe for cell in result.cells)
+    kind = equal.partition("=")[0]
+    parts = [whole.stage(0), whole.stage(1), whole]
+    assert [getattr(part.training, kind) for part in parts] == pytest.approx(shares, abs=0.002)
+    assert sum(getattr(part.training, kind) for part in parts) == getattr(single.training, kind)
+
+
+def test_a_stage_keeps_its_own_share_and_what_trains_nothing_has_none(stand_in: Any, tmp_path: Path) -> None:
+    stand_in(lambda recipe: 0.8)
+    settings = {"before.pretrain.training.steps": 40, "before.probe.training.epochs": 0}
+    result = compare([staged()], seeds=1, equal="steps=100", overrides=settings, out=tmp_path / "own")
+    recipe = Run.load(tmp_path / "own" / result.cells[0].folder).recipe
+    assert [part.training.steps for part in (recipe.stage(0), recipe.stage(1), recipe)] == [40, None, 60]
+    assert recipe.stage(1).training.epochs == 0
+    untrained = recipe_of("siamese", training={"epochs": 0})
+    result = compare([untrained], seeds=1, equal="steps=100", out=tmp_path / "untrained")
+    assert Run.load(tmp_path / "untrained" / result.cells[0].folder).recipe.training == untrained.training
+
+
+@pytest.mark.parametrize(
+    ("equal", "settings", "message"),
+    [
+        ("steps=2", {}, "The equal budget is steps=2, and digits-crossentropy has 3 stages"),
+        ("steps=40", {"before.pretrain.training.steps": 40}, "The equal budget is steps=40"),
+        ("seconds=9", {"before.probe.training.steps": 40}, "crossentropy-probe is a stage of 40 steps.*in seconds"),
+    ],
+)
+def test_an_equal_budget_that_stages_cannot_share_is_refused(
+    equal: str, settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        compare([staged()], equal=equal, overrides=settings, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_report_has_the_curve_over_wrong_labels_and_the_table_of_unseen_classes(

@@ -68,8 +68,9 @@ def plan(
     """
     chosen = _seeds(seeds)
     loaded = load_recipes(recipes, budget=budget)
-    settings = dict(overrides) | (equal_overrides(equal, loaded) if equal is not None else {})
-    resolved = [resolve(recipe, data=data, overrides=settings) for recipe in loaded]
+    resolved = [resolve(recipe, data=data, overrides=overrides) for recipe in loaded]
+    if equal is not None:
+        resolved = [recipe.with_overrides(equal_overrides(equal, recipe)) for recipe in resolved]
     _check(resolved, given_by_conditions(train_sizes, label_noise, unseen_classes))
     conditions = conditions_of(resolved[0], train_sizes, label_noise, unseen_classes)
     cells = []
