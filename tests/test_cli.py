@@ -226,25 +226,31 @@ def test_report_is_written_anew(run_cli: Cli, run_folder: Path) -> None:
     assert (run_folder / "report.html").stat().st_size < 3_000_000
 
 
-def test_compare_prints_a_table_and_writes_one_report(run_cli: Cli, tmp_path: Path) -> None:
+def test_compare_prints_a_table_and_writes_one_report(
+    run_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/comparison")
     (tmp_path / "pairs.yaml").write_text(
         "name: digits-siamese\ntitle: digits by pairs\nbudget: smoke\ndata: {source: digits, validation: 0.2}\n"
         "embedding_dim: 16\nobjective: {name: siamese, margin: 2.5}\ntraining: {epochs: 2, batch_size: 64}\n"
     )
     arguments = ["compare", "digits-crossentropy", tmp_path / "pairs.yaml", "--seeds", 2, "--train-sizes", "100,300"]
     arguments += ["--set", "projection=pca"]
-    ended = run_cli(*arguments, "--budget", "smoke", "--out", tmp_path / "comparison")
+    ended = run_cli(*arguments, "--budget", "smoke")
     assert ended.code == 0, ended.err
     assert "siamese" in ended.out
     assert "raw pixels" in ended.out
-    assert (tmp_path / "comparison" / "report.html").stat().st_size < 3_000_000
-    cells = sorted((tmp_path / "comparison").rglob("metrics.json"))
+    assert "report: runs/comparison/report.html" in ended.out
+    assert (folder / "report.html").stat().st_size < 3_000_000
+    cells = sorted(folder.rglob("metrics.json"))
     assert len(cells) == 8
     written = [cell.stat().st_mtime_ns for cell in cells]
-    again = run_cli(*arguments, "--budget", "smoke", "--out", tmp_path / "comparison", "--json")
+    again = run_cli(*arguments, "--budget", "smoke", "--json")
     assert again.code == 0, again.err
     assert [cell.stat().st_mtime_ns for cell in cells] == written
     assert again.json()["complete"] is True
+    assert again.json()["folder"] == str(folder)
 
 
 def test_any_loss_trains_by_name_from_the_command_line(run_cli: Cli, tmp_path: Path) -> None:
@@ -262,14 +268,16 @@ def test_any_loss_trains_by_name_from_the_command_line(run_cli: Cli, tmp_path: P
     assert "proxy-anchor" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_compare_chooses_settings_on_validation(run_cli: Cli, tmp_path: Path) -> None:
+def test_compare_chooses_settings_on_validation(run_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "comparison").mkdir(parents=True)
     (tmp_path / "supcon.yaml").write_text(
         "name: digits-supcon\ntitle: digits by SupCon\nbudget: smoke\ndata: {source: digits, validation: 0.2}\n"
         "embedding_dim: 16\nobjective: {name: metric, loss: supcon}\ntraining: {epochs: 2, batch_size: 64}\n"
     )
-    out = tmp_path / "comparison"
+    out = Path("runs/comparison-2")  # what is in the first folder may be anybody's
     arguments = ["compare", "digits-crossentropy", tmp_path / "supcon.yaml", "--seeds", 1, "--trials", 2]
-    arguments += ["--budget", "smoke", "--set", "epochs=1", "--set", "projection=pca", "--out", out]
+    arguments += ["--budget", "smoke", "--set", "epochs=1", "--set", "projection=pca"]
     ended = run_cli(*arguments)
     assert ended.code == 0, ended.err
     assert "chosen for supcon" in ended.out

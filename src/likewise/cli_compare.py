@@ -56,7 +56,12 @@ def compare(
     set_: Sets = None,
     on_bad_image: OnBad = None,
     budget: BudgetOption = None,
-    out: Annotated[Path, typer.Option(help="Folder; a comparison that is there goes on.")] = Path("runs/comparison"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder; a comparison that is there goes on. Default runs/comparison, or -2, -3 … where another is there."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare recipes over seeds and training sizes, in one report.
@@ -83,14 +88,14 @@ def compare(
         overrides=settings(set_, on_bad_image),
     )
     if as_json:
-        print_json(as_dict(result) | {"folder": str(out)})
+        print_json(as_dict(result) | {"folder": str(result.folder)})
     else:
         output.print(as_table(result))
         for line in chosen_lines(result):
             output.print(f"chosen for {line}", soft_wrap=True)
         for statement in result.statements:
             output.print(f"- {statement}", soft_wrap=True)
-        output.print(f"report: {out / 'report.html'}", soft_wrap=True)
+        output.print(f"report: {result.folder / 'report.html'}", soft_wrap=True)
     if any(cell.status == "failed" for cell in result.cells):
         raise typer.Exit(1)
 

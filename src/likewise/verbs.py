@@ -66,7 +66,7 @@ def train(
 def compare(
     recipes: Sequence[str | Path | Recipe],
     *,
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
     seeds: int | Sequence[int] = 3,
     data: str | None = None,
     budget: Budget | None = None,
@@ -82,7 +82,7 @@ def compare(
         if not (cell / "report.html").is_file():
             run = Run.load(cell)
             report.write_run_report(run, run.data())
-    report.write_comparison_report(Path(out))
+    report.write_comparison_report(result.folder)
     return result
 
 

@@ -66,6 +66,28 @@ def test_finished_cells_are_never_computed_twice_and_a_grid_can_grow(stand_in: A
     assert trainer.calls == ["digits-siamese/train-all/seed-0", "digits-siamese/train-all/seed-1"]
 
 
+def test_without_a_folder_a_comparison_goes_on_only_where_it_has_all_that_is_there(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = stand_in(lambda recipe: 0.8)
+    monkeypatch.chdir(tmp_path)
+
+    def folder(recipes: list[Recipe], **options: Any) -> str:
+        trainer.calls.clear()
+        return str(compare(recipes, **{"seeds": 1} | options).folder)
+
+    assert folder([CROSS]) == "runs/comparison"
+    assert (folder([CROSS]), trainer.calls) == ("runs/comparison", [])
+    assert (folder([CROSS, SIAMESE], seeds=2), len(trainer.calls)) == ("runs/comparison", 3)
+    assert (
+        folder([CROSS]) == "runs/comparison-2"
+    )  # the report of the first has a recipe and a seed that this one has not
+    assert folder([CROSS], overrides={"epochs": 2}) == "runs/comparison-3"
+    assert folder([CROSS, SIAMESE], seeds=2, overrides={"epochs": 2}) == "runs/comparison-3"
+    assert (folder([CROSS, SIAMESE], seeds=2), trainer.calls) == ("runs/comparison", [])
+    assert {cell.recipe for cell in Comparison.load("runs/comparison").cells} == {CROSS.name, SIAMESE.name}
+
+
 def test_a_changed_recipe_in_the_same_folder_is_refused_before_anything_is_trained(
     stand_in: Any, tmp_path: Path
 ) -> None:

@@ -17,7 +17,13 @@ from typing import Any
 
 from likewise.comparison.analysis import Runs, analyse
 from likewise.comparison.command import command_of
-from likewise.comparison.folder import created_at, open_comparison, refuse_changed_cells, refuse_other_trials
+from likewise.comparison.folder import (
+    created_at,
+    folder_for,
+    open_comparison,
+    refuse_changed_cells,
+    refuse_other_trials,
+)
 from likewise.comparison.grid import Grid, plan, with_chosen
 from likewise.comparison.on_ray import on_ray
 from likewise.comparison.processes import in_processes
@@ -40,7 +46,7 @@ logger = logging.getLogger("likewise")
 def compare(
     recipes: Sequence[str | Path | Recipe],
     *,
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
     seeds: int | Sequence[int] = 3,
     train_sizes: Sequence[TrainSize] | None = None,
     label_noise: Sequence[float] | None = None,
@@ -60,7 +66,8 @@ def compare(
     Args:
         recipes: shipped names (of recipes, or of comparisons, which stand for several), ``.yaml`` or ``.py`` files, or
             ``Recipe``s; different names, the same data.
-        out: folder of the comparison. One that is there goes on: finished cells are not computed again.
+        out: folder of the comparison. One that is there goes on: finished cells are not computed again. Default
+            ``runs/comparison``, or ``-2``, ``-3`` … where another comparison is there.
         seeds: how many (0 … n-1), or which.
         train_sizes: counts (int), shares (float up to 1.0) or ``"10/class"`` of the training images; nested, stratified
             subsets. ``None`` is one size, all of them.
@@ -101,7 +108,6 @@ def compare(
             advice="Start it without torchrun, or train single recipes with it.",
         )
     works = _engine(engine, jobs, quiet=quiet)
-    folder = Path(out)
     overrides = dict(overrides or {})
     axes = {"train_sizes": train_sizes, "label_noise": label_noise, "unseen_classes": unseen_classes}
     grid = plan(
@@ -115,6 +121,7 @@ def compare(
         budget=budget,
         overrides=overrides,
     )
+    folder = Path(out) if out is not None else folder_for(grid.cells, trials)
     refuse_other_trials(trials, grid.seeds, folder)
     open_comparison(folder)
     with working_in(folder):

@@ -1,7 +1,10 @@
-"""The folder of a comparison: never over other files, and gone on with only by the grid that it was begun with."""
+"""The folder of a comparison: never over other files, and gone on with only by the grid that it was begun with, or by a
+larger one."""
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,39 @@ from likewise.comparison.search import SEARCH_SEED
 from likewise.errors import RecipeError, RunError
 from likewise.recipe import Recipe
 
-__all__ = ["created_at", "open_comparison", "refuse_changed_cells", "refuse_other_trials"]
+__all__ = ["created_at", "folder_for", "open_comparison", "refuse_changed_cells", "refuse_other_trials"]
+
+logger = logging.getLogger("likewise")
+DEFAULT = Path("runs/comparison")
+
+
+def folder_for(cells: Sequence[tuple[Cell, Recipe]], trials: int) -> Path:
+    """Where a comparison goes that names no folder: ``runs/comparison``, or ``-2``, ``-3`` … where that is taken.
+
+    A folder is not taken where this comparison goes on with what is in it: it has all cells of the one that is there, with
+    the same settings, so nothing is lost from its report.
+    """
+    for number in itertools.count(1):
+        folder = DEFAULT if number == 1 else DEFAULT.with_name(f"{DEFAULT.name}-{number}")
+        if not folder.exists() or _goes_on(cells, trials, folder):
+            break
+    if number > 1:
+        logger.info("%s holds another comparison; this one goes to %s", DEFAULT, folder)
+    return folder
+
+
+def _goes_on(cells: Sequence[tuple[Cell, Recipe]], trials: int, folder: Path) -> bool:
+    """Whether all that the comparison in the folder has is among these cells, with the same settings."""
+    try:
+        there = Comparison.load(folder)
+        if there.trials != trials or not {cell.key for cell in there.cells} <= {cell.key for cell, _ in cells}:
+            return False
+        chosen = {(search.recipe, search.condition): search.chosen or {} for search in there.searches}
+        tried = [(cell, recipe.with_overrides(chosen.get((cell.recipe, cell.condition), {}))) for cell, recipe in cells]
+        refuse_changed_cells(tried, folder)
+    except (RunError, RecipeError):
+        return False
+    return True
 
 
 def open_comparison(folder: Path) -> None:
