@@ -251,7 +251,7 @@ def _transfer(source: _Source) -> Callable[[Budget], Recipe]:
                 "take": "model",
                 "set": {f"training.{k}": v for k, v in values["training"].items()},
             }
-            tuned = {"epochs": 10, "min_steps": 100, "learning_rate": 1e-3}
+            tuned: dict[str, Any] = {"epochs": 10, "min_steps": 100, "learning_rate": 1e-3}
             tuned |= {"encoder_rate": 0.1, "freeze": "nothing", "flip": True}
             values |= {"before": (probe,), "training": values["training"] | tuned}
         return Recipe.parse(values)
