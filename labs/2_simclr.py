@@ -22,8 +22,10 @@
 # 4. What does the temperature do?
 # 5. What happens when two views only attract each other?
 #
-# It runs as a script or opens in Jupyter. `LIKEWISE_BUDGET` is `smoke` (a minute), `laptop` (default) or `paper` (a GPU).
-# `LIKEWISE_LAB_CIFAR` may name another source of small images.
+# Lab 2b goes on with other tasks that can be made from images, lab 2c with what embeddings are good for.
+#
+# It runs as a script or opens in Jupyter. `LIKEWISE_BUDGET` is `smoke`, `laptop` (default: six runs) or `paper` (a GPU).
+# `LIKEWISE_LAB_CIFAR` may name another source of small images, `LIKEWISE_LAB_SEEDS` another number of seeds than 1.
 
 # %%
 import os
@@ -42,6 +44,7 @@ from likewise.recipes import load_recipe
 
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
 SOURCE = os.environ.get("LIKEWISE_LAB_CIFAR", "cifar10")
+SEEDS = int(os.environ.get("LIKEWISE_LAB_SEEDS", "1"))
 BASE, COLLAPSE = "cifar10-simclr", "cifar10-collapse"
 TEMPERATURES = {"smoke": [0.05, 1.0]}.get(BUDGET, [0.05, 0.1, 0.2, 0.5, 1.0])
 changes: dict[str, object] = {"evaluation.projection": "pca"} if BUDGET == "smoke" else {}
@@ -126,8 +129,9 @@ def at(temperature: float) -> lw.Recipe:
     return base.with_overrides(settings | changes)
 
 
-sweep = lw.compare([at(t) for t in TEMPERATURES], out=OUT / "temperatures", seeds=1)
-runs = {t: lw.Run.load(sweep.folder / sweep.done(at(t).name)[0].folder) for t in TEMPERATURES}
+sweep = lw.compare([at(t) for t in TEMPERATURES], out=OUT / "temperatures", seeds=SEEDS)
+every = {t: [lw.Run.load(sweep.folder / cell.folder) for cell in sweep.done(at(t).name)] for t in TEMPERATURES}
+runs = {t: seeds[0] for t, seeds in every.items()}
 middle = runs[min(TEMPERATURES, key=lambda t: abs(t - base.objective.temperature))]
 
 
@@ -182,9 +186,11 @@ plt.show()
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-probe = [runs[t].metrics["linear_probe_accuracy"] for t in TEMPERATURES]
-bounds = np.array([runs[t].evaluation["intervals"]["linear_probe_accuracy"] for t in TEMPERATURES])
-axes[0].errorbar(TEMPERATURES, probe, yerr=np.abs(bounds.T - probe), marker="o", capsize=3)
+found = {row.recipe: row for row in sweep.summary if row.metric == "linear_probe_accuracy"}
+probe = {t: found[at(t).name] for t in TEMPERATURES}
+means = [row.mean for row in probe.values()]
+bounds = np.array([[row.low, row.high] for row in probe.values()])
+axes[0].errorbar(TEMPERATURES, means, yerr=np.abs(bounds.T - means), marker="o", capsize=3)
 axes[0].set(xscale="log", xlabel="temperature", ylabel="linear probe on test", xticks=TEMPERATURES)
 axes[0].set_xticklabels([f"{t:g}" for t in TEMPERATURES])
 axes[0].minorticks_off()
@@ -203,8 +209,12 @@ plt.show()
 # %% [markdown]
 # ## 5. What happens when two views only attract each other?
 #
-# SimSiam (Chen & He 2021) has no negatives. It keeps the space open by a stop-gradient alone; here that is taken away. The two views then agree
-# on one answer for all images, the best alignment there is.
+# SimSiam (Chen & He 2021) has no negatives. It keeps the space open by a stop-gradient and a predictor: one view, through the
+# predictor, is to say what the other is, which is taken as given. Without either of the two it collapses (their figure 2 and table 1).
+# `cifar10-collapse` takes the stop-gradient away and keeps the predictor. It also leaves out the projector between embedding and
+# loss, so that what collapses is the embedding itself, which is what is measured here, and trains at a large rate without weight
+# decay, so that it takes a few epochs. Nothing then keeps the two views from agreeing on one answer for all images, the best
+# alignment there is. Do they?
 
 # %%
 settings = changes | {"data.source": SOURCE}
@@ -216,7 +226,7 @@ fallen = lw.train(collapse, OUT / "collapse", resume=(OUT / "collapse" / "recipe
 for warning in fallen.warnings:
     print("-", warning)
 figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
-for label, run in (("SimCLR", middle), ("without negatives and stop-gradient", fallen)):
+for label, run in (("SimCLR", middle), ("SimSiam without stop-gradient and projector", fallen)):
     z = run.embeddings("test").embeddings
     values = np.linalg.svd(z / np.linalg.norm(z, axis=1, keepdims=True), compute_uv=False)
     axis.semilogy(np.arange(1, len(values) + 1), values / values[0], label=label)
@@ -230,31 +240,42 @@ plt.show()
 # ## Answers, from what was measured
 
 # %%
-order = sorted(TEMPERATURES, key=lambda t: runs[t].metrics["linear_probe_accuracy"], reverse=True)
+order = sorted(TEMPERATURES, key=lambda t: probe[t].mean, reverse=True)
 best, second_best = order[0], order[1]
-right = {}
-for temperature in (best, second_best):
-    records = runs[temperature].records()
-    right[temperature] = np.asarray(records["linear_probe_prediction"]) == np.asarray(records["label"])
-gap = lw.evaluation.paired_bootstrap(right[best], right[second_best])
+low_t, high_t = sorted((best, second_best))
+gap = sweep.difference(at(low_t).name, at(high_t).name, sweep.conditions[0].key, "linear_probe_accuracy")
 print(
-    f"Which temperature is best for a linear probe? {best:g}: {runs[best].metrics['linear_probe_accuracy']:.1%}; "
-    f"{gap.difference:+.1%} to {second_best:g} on the same test images, 95 % interval {gap.low:+.1%} to {gap.high:+.1%}"
-    + (". " if gap.supported else ": no statement. ")
-    + "One seed was trained: another may differ by more."
+    "Which temperature is best for a linear probe? "
+    + ", ".join(f"{t:g}: {row.mean:.1%} ({row.low:.1%} to {row.high:.1%})" for t, row in probe.items())
+    + f". {low_t:g} less {high_t:g} on the same test images: {100 * gap.mean:+.1f} points, 95 % interval {100 * gap.low:+.1f} to "
+    f"{100 * gap.high:+.1f}: "
+    + (f"{best:g} is ahead of the next." if gap.supported else f"no statement between {best:g} and {second_best:g}.")
+    + (" One seed was trained: another may differ by more." if SEEDS == 1 else "")
 )
-evenest = min(TEMPERATURES, key=lambda t: last[t]["val_uniformity"])
+ends = {t: np.array([run.history[-1]["val_uniformity"] for run in seeds]) for t, seeds in every.items()}
+evenest, next_even = sorted(TEMPERATURES, key=lambda t: ends[t].mean())[:2]
 print(
-    f"Which temperature spreads the projections most evenly? {evenest:g}, uniformity {last[evenest]['val_uniformity']:.2f}."
+    "Which temperature spreads the projections most evenly (lowest uniformity)? "
+    + ", ".join(f"{t:g}: {values.mean():.2f}" for t, values in ends.items())
+    + "."
 )
+if SEEDS == 1:
+    print("One seed gives no interval for it: no statement on a winner.")
+else:
+    mean, low, high = lw.evaluation.mean_interval(ends[evenest] - ends[next_even])
+    print(
+        f"{evenest:g} less {next_even:g} over the seeds: {mean:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}: "
+        + (f"{evenest:g} is the most even." if high < 0 else "no statement.")
+    )
 parts = middle.history
+baselines = ", ".join(f"{name} {value:.1%}" for name, value in middle.evaluation["baselines"].items())
 print(
     f"Which part moves? From epoch {parts[0]['epoch']} to {parts[-1]['epoch']}: alignment {parts[0]['val_alignment']:.3f} to "
     f"{parts[-1]['val_alignment']:.3f}, distribution {parts[0]['val_distribution']:.3f} to {parts[-1]['val_distribution']:.3f}."
 )
 print(
     f"Does the alarm see the collapse? {'Yes' if fallen.metrics['collapsed'] else 'No'}: effective rank "
-    f"{fallen.metrics['effective_rank']:.2f} against {middle.metrics['effective_rank']:.1f}, nearest neighbour "
-    f"{fallen.metrics['knn1_accuracy']:.1%} against {middle.metrics['knn1_accuracy']:.1%}."
+    f"{fallen.metrics['effective_rank']:.2f} against SimCLR's {middle.metrics['effective_rank']:.1f}, nearest neighbour "
+    f"{fallen.metrics['knn1_accuracy']:.1%} against {middle.metrics['knn1_accuracy']:.1%} ({baselines})."
 )
 print(f"Reports with every picture: {sweep.folder / 'report.html'} and {fallen.folder / 'report.html'}")

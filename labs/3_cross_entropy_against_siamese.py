@@ -23,6 +23,7 @@
 #
 # It runs as a script or opens in Jupyter. `LIKEWISE_BUDGET` is `smoke`, `laptop` (default) or `paper` (the course sheet's own
 # network and epochs). `LIKEWISE_LAB_FASHION` may name another source: the two CSV files from Kaggle, say, in one folder.
+# `LIKEWISE_LAB_SEEDS` is the number of seeds (`smoke` 1, else 3).
 
 # %%
 import os
@@ -33,11 +34,13 @@ import numpy as np
 import torch
 
 import likewise as lw
+from likewise.data.samplers import PairSampler
 from likewise.errors import DatasetError
 
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
 SOURCE = os.environ.get("LIKEWISE_LAB_FASHION", "fashion-mnist")
-SEEDS, SIZES = {"smoke": (1, [100]), "laptop": (3, [100, 1000, 10000]), "paper": (3, [100, 1000, 10000])}[BUDGET]
+SEEDS = int(os.environ.get("LIKEWISE_LAB_SEEDS", "1" if BUDGET == "smoke" else "3"))
+SIZES = {"smoke": [100], "laptop": [100, 1000, 10000], "paper": [100, 1000, 10000]}[BUDGET]
 EQUAL = {"smoke": "images=1000", "laptop": "images=40000", "paper": "images=285000"}[BUDGET]
 try:
     test = lw.load_dataset(SOURCE, split="test")
@@ -67,6 +70,42 @@ assert (again.images == few.images).all()
 print(f"{OUT / 'few.csv'}: {len(again)} images of {again.image_shape}")
 
 # %% [markdown]
+# ## The images, and the pairs
+#
+# What the classifier is shown: an image and its class. What the siamese network is shown: two images, and whether they are of one
+# class. Of what kind, it is never told.
+
+
+# %%
+def show(rows: list[torch.Tensor], titles: list[str], file: str) -> None:
+    """Columns of one image or of two, each column under its title."""
+    columns = len(titles)
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(columns * 1.1, 0.5 + len(rows)), layout="constrained", squeeze=False
+    )
+    for axis, image in zip(axes.flat, (image for row in rows for image in row), strict=True):
+        picture = image.permute(1, 2, 0).numpy()
+        axis.imshow(picture.squeeze(), cmap="gray_r" if picture.shape[2] == 1 else None)
+        axis.axis("off")
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9)
+    figure.savefig(OUT / f"{file}.png", dpi=120)
+    plt.show()
+
+
+train = lw.load_dataset(SOURCE, split="train")
+names, draws = train.class_names, torch.Generator().manual_seed(0)
+one_each = [int((train.labels == label).nonzero()[0]) for label in range(train.num_classes)]
+show([train.take(torch.tensor(one_each))], list(names), "images")
+anchors = torch.tensor(one_each)
+partners, different = PairSampler(train.labels).draw(anchors, draws)
+pairs = [
+    f"{'different' if unlike else 'same'}\n{names[train.labels[a]]}\n{names[train.labels[b]]}"
+    for a, b, unlike in zip(anchors.tolist(), partners.tolist(), different.tolist(), strict=True)
+]
+show([train.take(anchors), train.take(partners)], pairs, "pairs")
+
+# %% [markdown]
 # ## Training
 #
 # The siamese network sees pairs, same class or different with probability ½ each, and minimises the mean over the pairs of
@@ -86,6 +125,30 @@ sizes = lw.compare(
     RECIPES, out=OUT / "sizes", seeds=SEEDS, train_sizes=SIZES, data=SOURCE, budget=BUDGET, equal=EQUAL, **options
 )
 first = {name: lw.Run.load(main.folder / main.done(name)[0].folder) for name in RECIPES}
+
+# %% [markdown]
+# How the losses fell, in the first seed: above with all images, in few passes, below with few images, which are seen again
+# and again. The training loss is the mean of an epoch while the network changed, the validation loss that of the network at its end. Each
+# objective has a scale of its own, so only the shapes can be compared: where the validation loss rises while the training loss falls,
+# the network learns its images by heart.
+
+# %%
+few = next(condition for condition in sizes.conditions if condition.train_size == SIZES[len(SIZES) // 2])
+again = {name: lw.Run.load(sizes.folder / sizes.done(name, few.key)[0].folder) for name in RECIPES}
+figure, axes = plt.subplots(2, len(RECIPES), figsize=(12, 6.2), layout="constrained")
+for row, (amount, shown) in zip(axes, (("all images", first), (few.images, again)), strict=True):
+    for axis, name in zip(row, RECIPES, strict=True):
+        epochs = [line["epoch"] for line in shown[name].history]
+        for key, label in (("train_loss", "training"), ("val_loss", "validation")):
+            losses = [line[key] for line in shown[name].history]
+            axis.plot(epochs, losses, marker="o" if len(epochs) < 10 else None, label=label)
+        axis.set(title=f"{name}\n{amount}", xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    row[0].set_ylabel("loss")
+axes[0, 0].legend()
+figure.savefig(OUT / "losses.png", dpi=120)
+plt.show()
 
 # %% [markdown]
 # ## 1. What do the spaces look like?

@@ -1,7 +1,8 @@
-"""SimSiam: one view's projection, through a predictor, says the other's. No negatives, no momentum: only a stop-gradient.
+"""SimSiam: one view's projection, through a predictor, says the other's, which is taken as given (stop-gradient).
 
-Without the stop-gradient the two views agree on a constant within a few steps: ``stop_gradient=False`` is the experiment
-of the paper's figure 2. Without a projector (``projector_layers=0``) it is the embedding itself that collapses.
+No negatives, no momentum. Without the stop-gradient or without the predictor the views agree on a constant (Chen & He 2021,
+figure 2 and table 1). ``stop_gradient=False`` is the experiment of that figure; the predictor is always there. Without a
+projector (``projector_layers=0``) it is the embedding itself that collapses.
 """
 
 from __future__ import annotations
