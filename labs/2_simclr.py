@@ -212,8 +212,8 @@ plt.show()
 # SimSiam (Chen & He 2021) has no negatives. It keeps the space open by a stop-gradient and a predictor: one view, through the
 # predictor, is to say what the other is, which is taken as given. Without either of the two it collapses (their figure 2 and table 1).
 # `cifar10-collapse` takes the stop-gradient away and keeps the predictor. It also leaves out the projector between embedding and
-# loss, so that what collapses is the embedding itself, which is what is measured here, and trains at a large rate without weight
-# decay, so that it takes a few epochs. Nothing then keeps the two views from agreeing on one answer for all images, the best
+# loss, so that what collapses is the embedding itself, which is what is measured here, and, but for `paper`, trains at a large rate
+# without weight decay, so that a few epochs are enough. Nothing then keeps the two views from agreeing on one answer for all images, the best
 # alignment there is. Do they?
 
 # %%

@@ -42,9 +42,11 @@ import numpy as np
 import torch
 
 import likewise as lw
+from likewise.comparison import compare
 from likewise.data.views import draw_views
 from likewise.errors import DatasetError
 from likewise.recipes import load_recipe
+from likewise.report import write_comparison_report
 
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
 SOURCE = os.environ.get("LIKEWISE_LAB_CIFAR", "cifar10")
@@ -94,7 +96,10 @@ recipes = {
     task: load_recipe(name, budget=BUDGET).with_overrides(changes | own.get(task, {}))
     for task, name in (TASKS | {"random": "cifar10-random"}).items()
 }
-result = lw.compare(list(recipes.values()), out=OUT / "tasks", seeds=SEEDS)
+result = compare(
+    list(recipes.values()), out=OUT / "tasks", seeds=SEEDS
+)  # lw.compare would draw a report for each run too
+write_comparison_report(OUT / "tasks")
 runs = {task: lw.Run.load(result.folder / result.done(recipe.name)[0].folder) for task, recipe in recipes.items()}
 
 # %% [markdown]
@@ -213,4 +218,6 @@ for task in list(TASKS)[1:]:
     print("-", compared("contrastive", task))
 if SEEDS == 1:
     print("One seed was trained: the intervals are over test images, and another seed may differ by more.")
-print(f"Reports with every picture: {result.folder / 'report.html'} and report.html in the folders of its runs")
+print(
+    f"The comparison's report: {result.folder / 'report.html'}; `likewise report FOLDER` draws that of a run in {result.folder / 'cells'}."
+)

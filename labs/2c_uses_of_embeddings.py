@@ -37,6 +37,7 @@ import numpy as np
 import torch
 
 import likewise as lw
+from likewise import training
 from likewise.errors import DatasetError
 from likewise.evaluation import nearest, paired_bootstrap, rank_suspects, wilson
 from likewise.recipes import load_recipe
@@ -67,7 +68,7 @@ def trained(name: str, **own: object) -> lw.Run:
     if (before / "metrics.json").exists():
         return lw.Run.load(before)
     recipe = load_recipe(name, budget=BUDGET).with_overrides({"data.source": SOURCE} | changes | own)
-    return lw.train(recipe, OUT / name, resume=(OUT / name / "recipe.yaml").exists())
+    return training.train(recipe, OUT / name, resume=(OUT / name / "recipe.yaml").exists())
 
 
 views = load_recipe("digits-simclr", budget=BUDGET).objective.views.model_dump()
@@ -293,4 +294,6 @@ print(answers["labels"])
 for use, answer in answers.items():
     print(f"- {use}: {answer}")
 print("One run was looked at: the intervals are over its test images, and another seed may differ by more.")
-print(f"The reports of the two encoders: {', '.join(str(each.folder / 'report.html') for each in encoders.values())}")
+print(
+    f"`likewise report FOLDER` draws the report of a run: {', '.join(str(each.folder) for each in encoders.values())}"
+)
