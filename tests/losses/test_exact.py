@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from math import log, log1p
 
 import pytest
@@ -67,6 +68,21 @@ def test_clip_with_several_positives_and_a_learned_temperature() -> None:
             lambda a, b, t, s=size: losses.clip_loss(a, b, temperature=t, positives=ids, tile_size=s), (a, b, t)
         )
         assert torch.autograd.gradcheck(lambda a, b, t, s=size: losses.clip_loss(a, b, temperature=t), (a, b, t))
+
+
+def test_ids_of_equal_texts_change_the_sigmoid_but_not_clip() -> None:
+    """Equal texts are equally probable, so the terms of duplicates add up to the same number with ids and without."""
+    g = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0, 0, 0, 1, 1, 2, 3])
+    images = torch.randn(7, 4, generator=g, dtype=torch.float64, requires_grad=True)
+    texts = torch.randn(4, 4, generator=g, dtype=torch.float64, requires_grad=True)
+    sigmoid = functools.partial(losses.sigmoid_loss, temperature=0.1, bias=-3.0)
+    for loss, same in ((losses.clip_loss, True), (sigmoid, False)):
+        plain, with_ids = loss(images, texts[labels]), loss(images, texts[labels], positives=labels)
+        assert (float(plain.detach()) == pytest.approx(float(with_ids.detach()), rel=1e-12)) == same
+        if same:
+            for one, other in zip(*(torch.autograd.grad(v, (images, texts)) for v in (plain, with_ids)), strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
 def test_sigmoid_learns_temperature_and_bias() -> None:
