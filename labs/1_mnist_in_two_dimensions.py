@@ -167,9 +167,9 @@ def answer(row: str, *, higher_is_better: bool, digits: str) -> str:
     gap = paired_differences((first - second)[None])[0]
     if first.max() <= 1 and second.max() <= 1:
         gap = within(gap, -1, 1)  # two seeds alone do not know where a share ends
-    ahead, behind = values if (gap.mean > 0) == higher_is_better else reversed(values)
+    ahead = list(values)[0 if (gap.mean > 0) == higher_is_better else 1]
     numbers = ", ".join(f"{label} {found[row].mean():{digits}}" for label, found in values.items())
-    said = f"{ahead}, beside {behind}" if gap.excludes_zero else "no statement"
+    said = ahead if gap.excludes_zero else "no statement"
     return f"{said}. {numbers}; difference {gap.mean:+{digits}}, 95 % interval {gap.low:+{digits}} to {gap.high:+{digits}}."
 
 
