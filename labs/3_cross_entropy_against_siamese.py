@@ -73,7 +73,7 @@ print(f"{OUT / 'few.csv'}: {len(again)} images of {again.image_shape}")
 # ## The images, and the pairs
 #
 # What the classifier is shown: an image and its class. What the siamese network is shown: two images, and whether they are of one
-# class. Of what kind, it is never told.
+# class. Of which, it is never told: the names below the word are for the reader.
 
 
 # %%
