@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +24,10 @@ Make = Callable[..., tuple[Run, Splits]]
 
 
 @pytest.fixture
-def staged(make_run: Make) -> Run:
+def staged(make_run: Make, digits: tuple[np.ndarray, np.ndarray]) -> Run:
     """Two stages before the run: two dimensions of PCA, then four, and eight in the end; 100 s of training in all."""
+    images, labels = (values[:450] for values in digits)
+    make_run = partial(make_run, images=images, labels=labels)
     run, _ = make_run(dimension=8, metrics={"train_seconds": 100.0})
     for name, dimension, seconds in (("pretrain", 2, 30.0), ("probe", 4, 25.0)):
         make_run(folder=f"run/stages/{name}", dimension=dimension, metrics={"train_seconds": seconds})
