@@ -77,7 +77,7 @@ def test_confusions_are_of_the_first_stage_and_the_end_and_the_words_say_what_ch
     assert "does not say" not in picture.caption
     shares = [np.diag(m.counts) / m.counts.sum(axis=1) for m in (before, after)]
     most = int(np.abs(shares[1] - shares[0]).argmax())
-    assert f"Most changed: digit {most} from {100 * shares[0][most]:.0f} % to" in picture.caption
+    assert f"excludes zero: digit {most} from {100 * shares[0][most]:.0f} % to" in picture.caption
 
 
 def test_a_change_that_the_interval_does_not_support_is_not_claimed(staged: Run) -> None:

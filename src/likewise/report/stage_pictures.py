@@ -103,7 +103,7 @@ def _confusions(stages: Sequence[Stage]) -> list[Picture]:
             "stage_confusion",
             f"What is confused after {first.name} and at {last.name}",
             "A row is a true class, a column what the nearest training image said, in both by the embedding alone; numbers are "
-            f"per cent of the row. {words}{_changes(matrices, names)}",
+            f"per cent of the row. {words}{_changes(labels, *right, names)}",
             f"Two confusion matrices of {count(classes, 'class')} by 1-NN, after {first.name} and at {last.name}. {words}",
             partial(draw_confusion_pair, matrices[0], matrices[1], names),
         )
@@ -119,17 +119,20 @@ def _decisions(stage: Stage) -> tuple[pa.ChunkedArray, NDArray[np.int64], NDArra
     return records["id"], labels.astype(np.int64), said.astype(np.int64)
 
 
-def _changes(matrices: Sequence[Matrix], names: Sequence[str]) -> str:
-    """The classes whose share of right decisions changed most, as a sentence; empty where none did."""
-    present = np.flatnonzero(matrices[0].counts.sum(axis=1))
-    shares = [np.diag(each.counts)[present] / each.counts.sum(axis=1)[present] for each in matrices]
-    order = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:MOST_CHANGES]
-    told = [
-        f"{class_name(names, int(present[at]))} from {percent(float(shares[0][at]), 0)} to {percent(float(shares[1][at]), 0)}"
-        for at in order
-        if shares[0][at] != shares[1][at]
-    ]
-    return f" Most changed: {'; '.join(told)}." if told else ""
+def _changes(
+    labels: NDArray[np.int64], before: NDArray[np.bool_], after: NDArray[np.bool_], names: Sequence[str]
+) -> str:
+    """The classes whose share of right decisions changed most and beyond chance, as a sentence; empty where none did."""
+    found = []
+    for label in np.unique(labels):
+        own = labels == label
+        change = paired_bootstrap(after[own], before[own])
+        if change.supported:
+            shares = (percent(float(right[own].mean()), 0) for right in (before, after))
+            found.append((abs(change.difference), f"{class_name(names, int(label))} from {' to '.join(shares)}"))
+    found.sort(key=lambda each: -each[0])
+    told = "; ".join(words for _, words in found[:MOST_CHANGES])
+    return f" Most changed of the classes whose own interval excludes zero: {told}." if told else ""
 
 
 def _is_there(stage: Stage, what: str) -> bool:
