@@ -200,7 +200,7 @@ def cifar10_collapse(budget: Budget) -> Recipe:
     """What happens without negatives and without the stop-gradient: all images become one, and the alarm says so."""
     objective = {"name": "simsiam", "stop_gradient": False, "projector_layers": 0, "views": MILD_VIEWS}
     paper = {"epochs": 100, "learning_rate": 0.06, "weight_decay": 5e-4} | PLAIN_SGD
-    recipe = _cifar(budget, "collapse", "CIFAR-10 by SimSiam without the stop-gradient", objective, paper)
+    recipe = _cifar(budget, "collapse", "CIFAR-10 by SimSiam without stop-gradient and projector", objective, paper)
     # On the unit sphere, where the loss lives: there a collapse is one point.
     changed: dict[str, Any] = {"normalize": "always"}
     if budget != "paper":
