@@ -197,7 +197,7 @@ def cifar10_dino(budget: Budget) -> Recipe:
 
 @shipped
 def cifar10_collapse(budget: Budget) -> Recipe:
-    """What happens without negatives and without the stop-gradient: all images become one, and the alarm says so."""
+    """What happens without negatives and without stop-gradient and projector: all images become one, and the alarm says so."""
     objective = {"name": "simsiam", "stop_gradient": False, "projector_layers": 0, "views": MILD_VIEWS}
     paper = {"epochs": 100, "learning_rate": 0.06, "weight_decay": 5e-4} | PLAIN_SGD
     recipe = _cifar(budget, "collapse", "CIFAR-10 by SimSiam without stop-gradient and projector", objective, paper)

@@ -103,7 +103,7 @@ def _confusions(stages: Sequence[Stage]) -> list[Picture]:
             "stage_confusion",
             f"What is confused after {first.name} and at {last.name}",
             "A row is a true class, a column what the nearest training image said, in both by the embedding alone; numbers are "
-            f"per cent of the row. {words}{_changes(labels, *right, names)}",
+            f"per cent of the row. {words}{_changes(labels, right[0], right[1], names)}",
             f"Two confusion matrices of {count(classes, 'class')} by 1-NN, after {first.name} and at {last.name}. {words}",
             partial(draw_confusion_pair, matrices[0], matrices[1], names),
         )
