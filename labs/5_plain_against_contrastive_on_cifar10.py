@@ -55,7 +55,7 @@ OUT = Path(os.environ.get("LIKEWISE_LAB_OUT", "runs/labs")) / f"5-{BUDGET}-{Path
 print(f"{SOURCE}: {len(test):,} images of {test.image_shape}, {test.origin}")
 SMALL = {"data.validation": 200, "data.train_size": 800} if SOURCE == "digits" else {}
 if BUDGET == "smoke" and SOURCE == "digits":
-    SMALL |= {"data.train_size": 400, "training.batch_size": 100, "training.min_steps": 24, "embedding_dim": 32}
+    SMALL |= {"data.train_size": 240, "training.batch_size": 100, "training.min_steps": 24, "embedding_dim": 32}
     SMALL |= {"evaluation.projection": "pca"}
 
 # %% [markdown]
@@ -124,8 +124,8 @@ for name, value in runs[PLAIN][0].evaluation["baselines"].items():
 
 
 # %%
-def encoder_probe(run):
-    """The linear probe on the encoder's features, and these features of the test images."""
+def encoder_features(run):
+    """What the encoder makes of the images of each split, and their labels."""
     splits, rows = run.data(), {}
     for name in ("train", "validation", "test"):
         data, parts = getattr(splits, name), []
@@ -133,7 +133,7 @@ def encoder_probe(run):
             for _, images in data.batches(torch.arange(len(data)).split(250)):
                 parts.append(run.model.features(run.model.input.fitted(images)).float())
         rows[name] = torch.cat(parts).numpy(), data.labels
-    return lw.evaluation.linear_probe(rows["train"], rows["validation"], rows["test"]), rows["test"][0]
+    return rows
 
 
 STAGES = {"pretrain": "after\npretraining", "probe": "after the classifier\non the frozen base", "end": "at the end"}
@@ -143,20 +143,22 @@ for name, marker in zip(RECIPES, "Dso", strict=True):
     reached = {stage.name: lw.Run.load(run.folder / "stages" / stage.name) for stage in run.recipe.before} | {
         "end": run
     }
-    probed = {stage: encoder_probe(each) for stage, each in reached.items()}
     of_embedding = [each.metrics["linear_probe_accuracy"] for each in reached.values()]
-    of_features = [probe.accuracy for probe, _ in probed.values()]
+    of_features, unchanged, before = [], [], None
+    for each in reached.values():
+        rows = encoder_features(each)
+        unchanged.append(before is not None and all(np.array_equal(rows[part][0], before[part][0]) for part in rows))
+        accuracy = of_features[-1] if unchanged[-1] else lw.evaluation.linear_probe(*rows.values()).accuracy
+        of_features, before = [*of_features, accuracy], rows
     places = [list(STAGES).index(stage) for stage in reached]
     for axis, values in zip(axes, (of_embedding, of_features), strict=True):
         axis.plot(places, [100 * value for value in values], marker=marker, markerfacecolor="none", label=SHORT[name])
-    before = None
-    for stage, embedding, features in zip(reached, of_embedding, of_features, strict=True):
+    for at, stage in enumerate(reached):
         print(
-            f"{SHORT[name]:16} {stage:9} probe of the embedding {embedding:.1%}, of the features {features:.1%}", end=""
+            f"{SHORT[name]:16} {stage:9} probe of the embedding {of_embedding[at]:.1%}, of the features {of_features[at]:.1%}",
+            end="",
         )
-        same = before is not None and np.array_equal(probed[stage][1], probed[before][1])
-        print("" if before is None else f"; the features {'are' if same else 'are not'} those of {before}")
-        before = stage
+        print(f"; the features {'are' if unchanged[at] else 'are not'} those before" if at else "")
 for axis, title in zip(axes, ("the embedding", "the encoder's features"), strict=True):
     axis.set(title=title, xlim=(-0.4, 2.4))
     axis.set_xticks(range(len(STAGES)), STAGES.values())
