@@ -23,7 +23,9 @@ def test_pixels_and_rows_are_those_of_load_dataset(tmp_path: Path, batch_size: i
     assert torch.equal(torch.cat([batch.pixels for batch in batches]), loaded.images)
     positions = [int(i) for batch in batches for i in batch.positions]
     assert positions == list(range(10))
-    assert [part.class_name(i) for i in positions] == [loaded.class_names[i] for i in loaded.labels]
+    labels = part.labels(torch.tensor(positions).numpy())
+    assert labels == loaded.labels.tolist()
+    assert part.class_names(labels) == [loaded.class_names[i] for i in loaded.labels]
     assert [part.item(i) for i in positions] == [f"{tmp_path.name}/{identity}" for identity in loaded.ids]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -81,15 +81,15 @@ class SplitPass:
         """Items that were left out while reading, before any was decoded."""
         return self.raw.bad
 
-    def label(self, position: int) -> int | None:
-        """Of one item, or None."""
-        label = UNLABELED if self.raw.labels is None else int(self.raw.labels[position])
-        return None if label == UNLABELED else label
+    def labels(self, positions: NDArray[np.int64]) -> list[int | None]:
+        """Of each item; None where it has none."""
+        if self.raw.labels is None:
+            return [None] * len(positions)
+        return [None if label == UNLABELED else label for label in self.raw.labels[positions].tolist()]
 
-    def class_name(self, position: int) -> str | None:
-        """Of one item, or None."""
-        label = self.label(position)
-        return None if label is None else self.raw.class_names[label]
+    def class_names(self, labels: Sequence[int | None]) -> list[str | None]:
+        """Of each label."""
+        return [None if label is None else self.raw.class_names[label] for label in labels]
 
     def item(self, position: int) -> str:
         """What a person would look for."""

@@ -32,6 +32,7 @@ from likewise.training.run_folder import working_in
 __all__ = ["Parts", "is_uri"]
 
 _META = b"likewise"
+_REPEATED = ["split", "class_name"]  # the others would be looked up in vain, number by number
 _IDENTITY = "identity.json"
 _COMPLETE = "_likewise.json"
 _OF_LANCE = ("data", "_transactions", "_versions")
@@ -151,7 +152,7 @@ class Parts:
         schema = _schema(self.identity["embedding_dim"], {"bad": bad})
         table = pa.Table.from_batches([_record_batch(batch, schema) for batch in batches], schema)
         written = pa.BufferOutputStream()
-        pq.write_table(table, written)
+        pq.write_table(table, written, use_dictionary=_REPEATED)
         self._put(f"{first:012d}-{end:012d}.parquet", written.getvalue())
         return end
 
@@ -203,7 +204,7 @@ class Parts:
     def _join(self, path: Path, schema: pa.Schema) -> None:
         for unfinished in path.parent.glob(f".{path.name}.*.part"):
             unfinished.unlink()  # of a call that was killed right here: the lock says that none is at it now
-        with replacing(path) as beside, pq.ParquetWriter(beside, schema) as writer:
+        with replacing(path) as beside, pq.ParquetWriter(beside, schema, use_dictionary=_REPEATED) as writer:
             for batch in self._batches(schema):
                 writer.write_table(pa.Table.from_batches([batch], schema))
 

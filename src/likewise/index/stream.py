@@ -131,7 +131,7 @@ def feed_of_source(
             inside = max(0, start - before)
             if inside < len(part):
                 for batch in part.batches(batch_size, inside):
-                    rows = _rows_of(part, batch.positions.tolist())
+                    rows = _rows_of(part, batch.positions)
                     yield PixelRows(before + batch.end, rows, batch.pixels, batch.bad)
             before += len(part)
 
@@ -181,15 +181,15 @@ def feed_of(model: EmbeddingModel, data: Images, split: str | None, on_bad_image
     return feed_of_source(model, data, split=split, on_bad_image=on_bad_image)
 
 
-def _rows_of(part: SplitPass, positions: list[int]) -> dict[str, list[Any]]:
-    captions = part.raw.captions
+def _rows_of(part: SplitPass, positions: NDArray[np.int64]) -> dict[str, list[Any]]:
+    captions, labels, chosen = part.raw.captions, part.labels(positions), positions.tolist()
     return {
-        "id": [part.raw.ids[i] for i in positions],
-        "split": [part.split] * len(positions),
-        "label": [part.label(i) for i in positions],
-        "class_name": [part.class_name(i) for i in positions],
-        "captions": [None if captions is None else list(captions[i]) for i in positions],
-        "item": [part.item(i) for i in positions],
+        "id": [part.raw.ids[i] for i in chosen],
+        "split": [part.split] * len(chosen),
+        "label": labels,
+        "class_name": part.class_names(labels),
+        "captions": [None if captions is None else list(captions[i]) for i in chosen],
+        "item": [part.item(i) for i in chosen],
     }
 
 

