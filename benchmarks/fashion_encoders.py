@@ -40,7 +40,7 @@ TIERS: dict[int, dict[str, Any]] = {
     10: {"epochs": 1},
     25: {"encoder.widths": (32, 48, 96)},
     90: {"encoder.widths": (32, 48, 96), "epochs": 6, "flip": True},
-    180: {"encoder.widths": (32, 48, 96), "epochs": 12, "flip": True, "shift": 1},
+    180: {"encoder.widths": (32, 48, 96), "epochs": 14, "flip": True, "shift": 1, "evaluation.mirrored": True},
 }
 KINDS = {
     "convolution": ("convolution", "conv"),
