@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from likewise.evaluation._inputs import ArrayLike, as_embeddings, as_labels
+from likewise.evaluation._tiles import lengths
 
 __all__ = ["PairSimilarities", "pair_similarities"]
 
@@ -62,8 +63,7 @@ def pair_similarities(
     if len(rows) > most:
         chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])
         rows, classes = rows[chosen], classes[chosen]
-    rows = rows.astype(np.float64)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    norms = lengths(rows)[:, None]
     unit = rows / np.where(norms > 0, norms, 1)
     above = np.triu_indices(len(unit), k=1)
     cosines = np.clip((unit @ unit.T)[above], -1, 1)

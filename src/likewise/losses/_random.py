@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -20,8 +21,18 @@ def random_states(inputs: Iterable[Tensor]) -> dict[str, Tensor]:
     return states
 
 
-def set_random_states(states: Mapping[str, Tensor]) -> None:
-    """Put back what ``random_states`` gave."""
+@contextmanager
+def drawing_from(states: Mapping[str, Tensor], inputs: Iterable[Tensor]) -> Iterator[None]:
+    """Draw again from ``states`` of the same inputs, and go on afterwards as if nothing had been drawn."""
+    now = random_states(inputs)
+    _set(states)
+    try:
+        yield
+    finally:
+        _set(now)
+
+
+def _set(states: Mapping[str, Tensor]) -> None:
     for device, state in states.items():
         if device == "cpu":
             torch.set_rng_state(state)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from likewise.errors import LossInputError
 from likewise.losses._checks import upcast
-from likewise.losses._random import random_states, set_random_states
+from likewise.losses._random import drawing_from, random_states
 
 Inputs = Tensor | Mapping[str, Tensor] | Sequence[Tensor]
 Encoder = Callable[..., Tensor | tuple[Tensor, ...]]
@@ -134,15 +134,12 @@ class _Chunk:
 
     def run(self) -> tuple[Tensor, ...]:
         """The embeddings; the second time with the draws of the first."""
-        now = random_states(_tensors(self.inputs))
+        inputs = _tensors(self.inputs)
         if not self.states:
-            self.states = now
+            self.states = random_states(inputs)
             return self._call()
-        set_random_states(self.states)
-        try:
+        with drawing_from(self.states, inputs):
             return self._call()
-        finally:
-            set_random_states(now)
 
     def _call(self) -> tuple[Tensor, ...]:
         if isinstance(self.inputs, Tensor):

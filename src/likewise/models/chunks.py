@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from likewise.losses._random import random_states, set_random_states
+from likewise.losses._random import drawing_from, random_states
 
 __all__ = ["in_chunks"]
 
@@ -36,19 +36,8 @@ def _averages_stay(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _drawing_again(states: dict[str, Tensor], images: Tensor) -> Iterator[None]:
-    """Draw from ``states``, and go on afterwards as if nothing had been drawn."""
-    now = random_states([images])
-    set_random_states(states)
-    try:
-        yield
-    finally:
-        set_random_states(now)
-
-
-@contextmanager
 def _second_pass(module: nn.Module, states: dict[str, Tensor], images: Tensor) -> Iterator[None]:
-    with _averages_stay(module), _drawing_again(states, images):
+    with _averages_stay(module), drawing_from(states, [images]):
         yield
 
 

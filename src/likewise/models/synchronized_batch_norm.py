@@ -66,6 +66,7 @@ class _Normalize(torch.autograd.Function):
         # With mean and variance taken as constants: torch's own kernel, and the two sums that it needs anyway. On CUDA it
         # gives them only where there is a weight, and takes mean and deviation as a forward pass would have saved them.
         own = torch.ones_like(mean) if weight is None else weight
+        inverse = (variance.double() + ctx.eps).rsqrt()
         direct, along, plain = torch.ops.aten.native_batch_norm_backward(
             grads[0].contiguous(memory_format=_format_of(x)),
             x,
@@ -73,7 +74,7 @@ class _Normalize(torch.autograd.Function):
             mean,
             variance,
             mean,
-            (variance + ctx.eps).rsqrt(),
+            inverse.to(mean.dtype),
             False,
             ctx.eps,
             [True, True, True],
@@ -81,7 +82,6 @@ class _Normalize(torch.autograd.Function):
         sums = torch.stack([along, plain]).double()
         dist.all_reduce(sums, group=ctx.group)
         # … then what they owe to x themselves: subtract scale · (mean gradient + normalised x · mean of gradient · x).
-        inverse = (variance.double() + ctx.eps).rsqrt()
         scale = inverse if weight is None else inverse * weight.double()
         slope = -scale * inverse * sums[0] / total
         offset = -scale * sums[1] / total - slope * mean.double()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from likewise.comparison.metrics import MAIN_METRIC
@@ -19,7 +19,7 @@ from likewise.report.figures.sample_efficiency import draw_sample_efficiency
 from likewise.report.figures.similarities import SimilarityPanel, draw_similarities
 from likewise.report.figures.training_time import draw_training_time
 from likewise.report.picture import Picture
-from likewise.report.projection import METHOD_WORDS, projected
+from likewise.report.projection import projected
 from likewise.report.run_pictures import IN_ORDER
 from likewise.report.wording import duration, percent
 from likewise.report.words import describe_metric
@@ -42,8 +42,7 @@ def comparison_pictures(view: ComparisonView) -> list[Picture]:
         *_noise(view),
         *_unseen(view),
         *_recall(view, key),
-        *_maps(view, key),
-        *_similarities(view, key),
+        *_spaces(view, key),
         *_shapes(view, key),
         *_time(view, key),
     ]
@@ -188,23 +187,33 @@ def _recall(view: ComparisonView, condition: str) -> list[Picture]:
     ]
 
 
-def _maps(view: ComparisonView, condition: str) -> list[Picture]:
+def _spaces(view: ComparisonView, condition: str) -> list[Picture]:
+    """The embedding of one run of each objective, and what it calls alike."""
     from likewise.training.run import Run
 
-    panels, names = [], tuple((view.content.get("data") or {}).get("class_names") or ())
+    maps: list[Panel] = []
+    alike: list[SimilarityPanel] = []
+    names = tuple((view.content.get("data") or {}).get("class_names") or ())
     for recipe, folder in view.showcase(condition).items():
         try:
             run = Run.load(folder)
-            options = run.recipe.evaluation
-            seen = projected(folder, run.embeddings("test"), method=options.projection, most=options.projection_points)
+            options, test = run.recipe.evaluation, run.embeddings("test")
+            found = pair_similarities(test.embeddings, test.labels) if test.labeled else None
+            if found is not None:
+                alike.append(SimilarityPanel(view.labels[recipe], f"in order: {percent(found.auroc)}", found))
+            seen = projected(folder, test, method=options.projection, most=options.projection_points)
         except LikewiseError as error:
             logger.warning("the embedding of %s is left out of the picture: %s", recipe, error)
             continue
         names = names or tuple(run.evaluation.get("class_names") or ())
-        how = "2-D, as it is" if seen.method == "itself" else f"{METHOD_WORDS[seen.method]} of {seen.dimension}-D"
         value = run.metrics.get("knn1_accuracy")
-        words = how if value is None else f"{how} · 1-NN {percent(value)}"
-        panels.append(Panel(view.labels[recipe], words, seen.points, seen.labels))
+        words = seen.words if value is None else f"{seen.words} · 1-NN {percent(value)}"
+        maps.append(Panel(view.labels[recipe], words, seen.points, seen.labels))
+    which = f"({view.words(condition)}, first finished seed)"
+    return [*_maps(maps, names, which), *_similarities(alike, which)]
+
+
+def _maps(panels: Sequence[Panel], names: Sequence[str], which: str) -> list[Picture]:
     if not panels:
         return []
     title = "Embeddings of the objectives"
@@ -212,7 +221,7 @@ def _maps(view: ComparisonView, condition: str) -> list[Picture]:
         Picture(
             "embeddings",
             "The spaces side by side",
-            f"One run of each objective ({view.words(condition)}, first finished seed), test images only, the same "
+            f"One run of each objective {which}, test images only, the same "
             "colours in every panel. In a projection only neighbourhoods mean something: neither axes nor "
             "distances between groups do.",
             f"Scatter plots of test images, one per objective: {'; '.join(f'{p.label}, {p.words}' for p in panels)}.",
@@ -221,26 +230,15 @@ def _maps(view: ComparisonView, condition: str) -> list[Picture]:
     ]
 
 
-def _similarities(view: ComparisonView, condition: str) -> list[Picture]:
-    from likewise.training.run import Run
-
-    panels = []
-    for recipe, folder in view.showcase(condition).items():
-        try:
-            test = Run.load(folder).embeddings("test")
-        except LikewiseError:
-            continue  # said where the embeddings are drawn
-        found = pair_similarities(test.embeddings, test.labels) if test.labeled else None
-        if found is not None:
-            panels.append(SimilarityPanel(view.labels[recipe], f"in order: {percent(found.auroc)}", found))
+def _similarities(panels: Sequence[SimilarityPanel], which: str) -> list[Picture]:
     if not panels:
         return []
     return [
         Picture(
             "similarities",
             "What each objective calls alike",
-            f"Cosines of all pairs of up to {panels[0].found.images:,} test images, of one run of each objective "
-            f"({view.words(condition)}, first finished seed). {IN_ORDER}",
+            f"Cosines of all pairs of up to {panels[0].found.images:,} test images, of one run of each objective {which}. "
+            f"{IN_ORDER}",
             f"Histograms of the cosine of two test images: {'; '.join(f'{p.label}, {p.words}' for p in panels)}.",
             partial(draw_similarities, panels, title="What each objective calls alike"),
         )

@@ -45,6 +45,11 @@ class Projection:
     total: int
     dimension: int
 
+    @property
+    def words(self) -> str:
+        """What the picture is of: "t-SNE of 64-D"; "2-D, as it is" for the embedding itself."""
+        return "2-D, as it is" if self.method == "itself" else f"{METHOD_WORDS[self.method]} of {self.dimension}-D"
+
 
 def projected(folder: Path, split: EmbeddedSplit, *, method: Method, most: int, seed: int = 0) -> Projection:
     """Coordinates for the test images of a run, from its folder if they lie there already.

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from likewise.evaluation import pair_similarities
+from likewise.evaluation import EmbeddedSplit, pair_similarities
 from likewise.report.figures.confusion import WITH_NUMBERS, confusion_matrix, draw_confusion, most_confused
 from likewise.report.figures.embedding import draw_embedding
 from likewise.report.figures.loss_curves import draw_loss_curves
@@ -61,15 +61,17 @@ def column(records: pa.Table | None, name: str) -> NDArray[Any] | None:
 def numeric_pictures(run: Run, records: pa.Table | None) -> list[Picture]:
     """All pictures of a run that need no images."""
     baselines = baseline_lines(run.evaluation, run.recipe.embedding_dim)
-    pictures = [_map(run)] if (run.folder / "embeddings" / "test.parquet").is_file() else []
-    pictures += _similarities(run) if pictures else []
+    pictures = []
+    if (run.folder / "embeddings" / "test.parquet").is_file():
+        test = run.embeddings("test")
+        pictures += [_map(run, test), *_similarities(test)]
     pictures += [*_confusion(run, records), *_recall(run, records, baselines)]
     return [*pictures, *_losses(run, baselines)]
 
 
-def _map(run: Run) -> Picture:
+def _map(run: Run, test: EmbeddedSplit) -> Picture:
     options = run.recipe.evaluation
-    view = projected(run.folder, run.embeddings("test"), method=options.projection, most=options.projection_points)
+    view = projected(run.folder, test, method=options.projection, most=options.projection_points)
     names = tuple(run.evaluation.get("class_names") or ())
     itself = view.method == "itself"
     method = METHOD_WORDS[view.method]
@@ -105,8 +107,7 @@ def _map(run: Run) -> Picture:
     )  # fmt: skip
 
 
-def _similarities(run: Run) -> list[Picture]:
-    test = run.embeddings("test")
+def _similarities(test: EmbeddedSplit) -> list[Picture]:
     found = pair_similarities(test.embeddings, test.labels) if test.labeled else None
     if found is None:
         return []

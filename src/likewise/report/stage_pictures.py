@@ -21,7 +21,7 @@ from likewise.report.figures.confusion_pair import Matrix, draw_confusion_pair
 from likewise.report.figures.embedding_panels import Panel, draw_embedding_panels
 from likewise.report.figures.names import class_name
 from likewise.report.picture import Picture
-from likewise.report.projection import METHOD_WORDS, projected
+from likewise.report.projection import projected
 from likewise.report.run_pictures import column, test_records
 from likewise.report.stages import Stage
 from likewise.report.wording import count, duration, percent
@@ -49,8 +49,7 @@ def _spaces(stages: Sequence[Stage]) -> list[Picture]:
         seen = projected(
             stage.run.folder, split, method=options.projection, most=options.projection_points
         )  # as in the picture of the run's own embedding: with the same seed the same test images
-        how = "2-D, as it is" if seen.method == "itself" else f"{METHOD_WORDS[seen.method]} of {seen.dimension}-D"
-        panels.append(Panel(stage.name, _words(stage, how), seen.points, seen.labels))
+        panels.append(Panel(stage.name, _words(stage, seen.words), seen.points, seen.labels))
         shown = len(seen.points)
     said = "; ".join(f"{panel.label}, {panel.words}" for panel in panels)
     return [
